@@ -54,13 +54,17 @@ using NumericalError = ErrorOf<Code::numerical>;
 
 namespace detail {
 inline void append(std::string& to, std::string_view text) { to += text; }
-inline void append(std::string& to, char c) { to += c; }
-inline void append(std::string& to, bool value) { to += value ? "true" : "false"; }
 template <class Number>
   requires std::integral<Number> || std::floating_point<Number>
-void append(std::string& to, Number value) {  // locale-free, unlike streams
-  char buffer[64];
-  to.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
+void append(std::string& to, Number value) {
+  if constexpr (std::same_as<Number, bool>) {
+    to += value ? "true" : "false";
+  } else if constexpr (std::same_as<Number, char>) {
+    to += value;
+  } else {  // locale-free, unlike streams
+    char buffer[64];
+    to.append(buffer, std::to_chars(buffer, buffer + sizeof buffer, value).ptr);
+  }
 }
 }  // namespace detail
 
