@@ -1,0 +1,37 @@
+/// What happens to the elements of a matrix product before they are stored: data for every backend's product, fused where it can be.
+#pragma once
+#include <cmath>
+
+#include <mgm/core/view.hpp>
+
+namespace mgm::inline v0 {
+
+/// Activations, x in float:
+///   quick_gelu x·σ(1.702x) (CLIP) · gelu x·Φ(x), exact erf (ConvNeXt, projector) · gelu_tanh (Gemma) · silu x·σ(x) (LLaMA, Mixtral)
+enum class Activation { none, quick_gelu, gelu, gelu_tanh, silu };
+
+/// The definition of each activation, one element; fast paths are tested against it.
+[[nodiscard]] inline double activate(Activation a, double x) {
+  switch (a) {
+    case Activation::quick_gelu: return x / (1 + std::exp(-1.702 * x));
+    case Activation::gelu: return 0.5 * x * std::erfc(-x * 0.70710678118654752440);
+    case Activation::gelu_tanh: return 0.5 * x * (1 + std::tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+    case Activation::silu: return x / (1 + std::exp(-x));
+    case Activation::none: break;
+  }
+  return x;
+}
+
+/// y = residual + factor ⊙ scale ⊙ activation(alpha·sum + bias), each part left out where its view is empty (null).
+///   bias, scale (N) run along the columns; factor, residual (M, N). `residual` and `factor` may be the output itself.
+template <Real T, Device Dev = DefaultDevice>
+struct Epilogue {
+  View<T const, 1, Dev> bias{};
+  Activation activation = Activation::none;
+  View<T const, 1, Dev> scale{};
+  View<T const, 2, Dev> factor{};
+  View<T const, 2, Dev> residual{};
+  float alpha = 1;
+};
+
+}  // namespace mgm::inline v0
