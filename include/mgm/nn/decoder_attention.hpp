@@ -1,0 +1,54 @@
+/// Causal self-attention of a decoder, with rotary positions, grouped key/value heads and a cache.
+#pragma once
+#include <cmath>
+
+#include <mgm/nn/kv_cache.hpp>
+#include <mgm/nn/linear.hpp>
+#include <mgm/ops/attention.hpp>
+
+namespace mgm::inline v0::nn {
+
+/// out = Wo·softmax(rope(q)·rope(k)ᵀ/√d + causal)·v for rows at positions cache.size(), …; appends their keys and values to `layer` of
+/// the cache (the caller advances it once all layers are done).   n (P, H), residual and result (P, H).
+template <Real T, Device Dev = DefaultDevice>
+struct DecoderAttention {
+  struct Config {
+    Size width, heads, kv_heads, head_width;
+    float rope_theta = 10000;
+  };
+  DecoderAttention(Context<Dev>& ctx, Config c)
+      : config(c),
+        q(ctx, {c.width, c.heads * c.head_width, false}),
+        k(ctx, {c.width, c.kv_heads * c.head_width, false}),
+        v(ctx, {c.width, c.kv_heads * c.head_width, false}),
+        o(ctx, {c.heads * c.head_width, c.width, false}) {}
+
+  void operator()(Context<Dev>& ctx, In<T, 2, Dev> n, Size layer, KvCache<T, Dev> const& cache, Out<T, 2, Dev> x) const {
+    Size const rows = n.extent(0), past = cache.size(), d = config.head_width;
+    auto const flat = [&](View<T, 3, Dev> t) { return View<T, 2, Dev>(t.data(), {rows, config.kv_heads * d}, {t.stride(0), 1}); };
+    auto const keys = cache.keys(layer, past, rows), values = cache.values(layer, past, rows);   // (P, kv_heads, d)
+    k.into(ctx, n, flat(keys));
+    v.into(ctx, n, flat(values));
+    auto const queries = q(ctx, n);                                                              // (P, heads·d)
+    auto const heads = queries.reshape(Extents{rows, config.heads, d});                          // (P, heads, d)
+    ops::rope(ctx, heads, past, config.rope_theta);
+    ops::rope(ctx, keys, past, config.rope_theta);
+    auto mixed = ctx.template empty<T>(Extents{rows, config.heads * d});                         // (P, heads·d)
+    ops::attention<T, Dev>(ctx, heads, cache.keys(layer, 0, past + rows), cache.values(layer, 0, past + rows),
+                           1 / std::sqrt(static_cast<float>(d)), true, mixed.reshape(Extents{rows, config.heads, d}));
+    o.into(ctx, mixed, x, {.residual = x});
+  }
+
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    visit("q_proj", q);
+    visit("k_proj", k);
+    visit("v_proj", v);
+    visit("o_proj", o);
+  }
+
+  Config config;
+  Linear<T, Dev> q, k, v, o;
+};
+
+}  // namespace mgm::inline v0::nn

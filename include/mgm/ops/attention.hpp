@@ -1,0 +1,32 @@
+/// Scaled dot-product attention and rotary positions.
+#pragma once
+#include <mgm/cpu/attention.hpp>
+#include <mgm/cpu/rope.hpp>
+#include <mgm/mem/context.hpp>
+
+namespace mgm::inline v0::ops {
+
+/// out[i,h] = Σ_j softmax_j(scale · q[i,h]·k[j,g])·v[j,g],  g = h / (heads / kv_heads).
+/// q, out (Tq, heads, d); k, v (Tk, kv_heads, d), last axis contiguous. Causal: query i stands at position Tk − Tq + i and sees no later
+/// key. Softmax in float. Throws ShapeError.
+template <Real T, Device Dev>
+void attention(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, bool causal, Out<T, 3, Dev> out) {
+  Size const heads = q.extent(1), kv_heads = k.extent(1);
+  check_shape("attention: k", k, any, any, q.extent(2));
+  check_shape("attention: v", v, k.extent(0), kv_heads, q.extent(2));
+  check_shape("attention: out", out, q.extent(0), heads, q.extent(2));
+  require<ShapeError>(kv_heads >= 1 && heads % kv_heads == 0, "attention: ", heads, " heads cannot share ", kv_heads, " key/value heads");
+  require<ShapeError>(!causal || k.extent(0) >= q.extent(0), "attention: ", q.extent(0), " causal queries need as many keys, found ",
+                      k.extent(0));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::attention<T>(ctx.executor(), q, k, v, scale, causal, out);
+}
+
+/// Rotates x (T, heads, d) in place to positions first, first + 1, …: with the head split in halves a, b and φ = p·theta^(−2i/d),
+/// a' = a·cos φ − b·sin φ, b' = b·cos φ + a·sin φ (Su et al. 2021, half-rotation pairing). d is even. Throws ShapeError.
+template <Real T, Device Dev>
+void rope(Context<Dev>& ctx, Out<T, 3, Dev> x, Size first, float theta) {
+  require<ShapeError>(x.extent(2) % 2 == 0, "rope: the head width must be even, found ", x.extent(2));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::rope<T>(ctx.executor(), x, first, theta);
+}
+
+}  // namespace mgm::inline v0::ops

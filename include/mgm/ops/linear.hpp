@@ -1,0 +1,42 @@
+/// Matrix products with fused epilogues.
+#pragma once
+#include <mgm/core/epilogue.hpp>
+#include <mgm/cpu/gemm.hpp>
+#include <mgm/mem/context.hpp>
+
+namespace mgm::inline v0::ops {
+
+namespace detail {
+/// The epilogue's views fit an output of (m, n), or are absent.
+template <Real T, Device Dev>
+void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, Size m, Size n) {
+  auto const vector = [&](std::string_view part, View<T const, 1, Dev> v) {
+    if (v.data()) check_shape(text(what, ": ", part), v, n);
+  };
+  auto const matrix = [&](std::string_view part, View<T const, 2, Dev> v) {
+    if (v.data()) check_shape(text(what, ": ", part), v, m, n);
+  };
+  vector("bias", e.bias), vector("scale", e.scale), matrix("factor", e.factor), matrix("residual", e.residual);
+}
+}  // namespace detail
+
+/// out = epilogue(x·wᵀ).   x (M, K), w (N, K) as checkpoints store it, out (M, N) of T or float; sums in float. Throws ShapeError.
+/// 2·M·N·K flops; reads w once.
+template <Real T, class TOut, Device Dev>
+void linear(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
+  check_shape("linear: weight", w, out.extent(1), x.extent(1));
+  check_shape("linear: out", out, x.extent(0), w.extent(0));
+  detail::check_epilogue("linear", e, out.extent(0), out.extent(1));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::gemm_nt<T>(ctx.executor(), x, w, e, out);
+}
+
+/// out = epilogue(x·w).   x (M, K), w (K, N), out (M, N) of T or float; sums in float. Throws ShapeError.
+template <Real T, class TOut, Device Dev>
+void matmul(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
+  check_shape("matmul: w", w, x.extent(1), out.extent(1));
+  check_shape("matmul: out", out, x.extent(0), w.extent(1));
+  detail::check_epilogue("matmul", e, out.extent(0), out.extent(1));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::gemm_nn<T>(ctx.executor(), x, w, e, out);
+}
+
+}  // namespace mgm::inline v0::ops

@@ -1,0 +1,27 @@
+/// Normalisations over the last axis.
+#pragma once
+#include <mgm/cpu/norm.hpp>
+#include <mgm/mem/context.hpp>
+
+namespace mgm::inline v0::ops {
+
+/// out = (x − mean) / sqrt(var + eps) · gain + bias over the channels, variance with divisor C.
+/// x, out (N, C), gain, bias (C); `out` may be x. Statistics in float. Throws ShapeError.
+template <Real T, Device Dev>
+void layer_norm(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 1, Dev> gain, In<T, 1, Dev> bias, float eps, Out<T, 2, Dev> out) {
+  check_shape("layer_norm: gain", gain, x.extent(1));
+  check_shape("layer_norm: bias", bias, x.extent(1));
+  check_shape("layer_norm: out", out, x.extent(0), x.extent(1));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::layer_norm<T>(ctx.executor(), x, gain, bias, eps, out);
+}
+
+/// out = x / sqrt(mean(x²) + eps) · (gain + offset); offset 1 is Gemma's.
+/// x, out (N, C), gain (C); `out` may be x. Statistics in float. Throws ShapeError.
+template <Real T, Device Dev>
+void rms_norm(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 1, Dev> gain, float eps, float offset, Out<T, 2, Dev> out) {
+  check_shape("rms_norm: gain", gain, x.extent(1));
+  check_shape("rms_norm: out", out, x.extent(0), x.extent(1));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::rms_norm<T>(ctx.executor(), x, gain, eps, offset, out);
+}
+
+}  // namespace mgm::inline v0::ops
