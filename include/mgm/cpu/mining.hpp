@@ -6,23 +6,19 @@
 #include <span>
 #include <vector>
 
+#include <mgm/core/mining.hpp>
 #include <mgm/cpu/mining_statistics.hpp>
-#include <mgm/cpu/mining_taps.hpp>
 
 namespace mgm::inline v0::cpu {
-
-/// Tokens of one view, row by row; the cells of a token follow from the number of taps.
-struct MiningGrid {
-  Size rows, cols;
-};
 
 namespace detail {
 /// The pixels of a stage beneath one token.
 struct PixelBox {
   Size top, left, height, width;
 };
-inline PixelBox pixels_beneath(std::span<Tap const> rows, std::span<Tap const> cols) {
-  return {rows.front().first, cols.front().first, rows.back().second - rows.front().first + 1, cols.back().second - cols.front().first + 1};
+inline PixelBox pixels_beneath(View<Tap const, 1> rows, View<Tap const, 1> cols) {
+  Size const top = rows(0).first, left = cols(0).first;
+  return {top, left, rows(rows.extent(0) - 1).second - top + 1, cols(cols.extent(0) - 1).second - left + 1};
 }
 /// The limits to which the definition moves infinite scores: the working type's largest numbers.
 template <Real T>
@@ -56,7 +52,7 @@ void mining(Executor const& ex, View<float const, 2> u, MiningGrid grid, std::sp
       for (Size c = 0; c < width; ++c) query_sum += query[c];
       Size channel = 0;
       for (auto const& stage : stages) {
-        auto const rows = stage.rows.subspan(std::size_t(y), std::size_t(cell_rows)), cols = stage.cols.subspan(std::size_t(x), std::size_t(cell_cols));
+        auto const rows = stage.rows.slice(0, y, cell_rows), cols = stage.cols.slice(0, x, cell_cols);
         auto const box = detail::pixels_beneath(rows, cols);
         pixel.assign(std::size_t(box.height * box.width), 0.0f);
         for (Size a = 0; a < box.height * box.width; ++a) {
@@ -64,8 +60,9 @@ void mining(Executor const& ex, View<float const, 2> u, MiningGrid grid, std::sp
           for (Size c = 0; c < stage.map.extent(2); ++c) pixel[std::size_t(a)] += query[channel + c] * float(s[c]);
         }
         for (Size j = 0; j < cells; ++j) {
-          Tap const v = rows[std::size_t(j / cell_cols)], h = cols[std::size_t(j % cell_cols)];
-          float const *p = pixel.data() + (v.first - box.top) * box.width - box.left, *q = pixel.data() + (v.second - box.top) * box.width - box.left;
+          Tap const v = rows(j / cell_cols), h = cols(j % cell_cols);
+          float const* p = pixel.data() + (v.first - box.top) * box.width - box.left;
+          float const* q = pixel.data() + (v.second - box.top) * box.width - box.left;
           score[std::size_t(j)] += (1 - v.weight) * ((1 - h.weight) * p[h.first] + h.weight * p[h.second]) +
                                    v.weight * ((1 - h.weight) * q[h.first] + h.weight * q[h.second]);
         }
@@ -90,12 +87,13 @@ void mining(Executor const& ex, View<float const, 2> u, MiningGrid grid, std::sp
       }
       channel = 0;
       for (auto const& stage : stages) {
-        auto const rows = stage.rows.subspan(std::size_t(y), std::size_t(cell_rows)), cols = stage.cols.subspan(std::size_t(x), std::size_t(cell_cols));
+        auto const rows = stage.rows.slice(0, y, cell_rows), cols = stage.cols.slice(0, x, cell_cols);
         auto const box = detail::pixels_beneath(rows, cols);
         pixel.assign(std::size_t(box.height * box.width), 0.0f);
         for (Size j = 0; j < cells; ++j) {
-          Tap const v = rows[std::size_t(j / cell_cols)], h = cols[std::size_t(j % cell_cols)];
-          float *p = pixel.data() + (v.first - box.top) * box.width - box.left, *q = pixel.data() + (v.second - box.top) * box.width - box.left;
+          Tap const v = rows(j / cell_cols), h = cols(j % cell_cols);
+          float* p = pixel.data() + (v.first - box.top) * box.width - box.left;
+          float* q = pixel.data() + (v.second - box.top) * box.width - box.left;
           float const s = score[std::size_t(j)];
           p[h.first] += s * (1 - v.weight) * (1 - h.weight), p[h.second] += s * (1 - v.weight) * h.weight;
           q[h.first] += s * v.weight * (1 - h.weight), q[h.second] += s * v.weight * h.weight;

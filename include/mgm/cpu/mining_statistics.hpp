@@ -4,7 +4,9 @@
 #include <span>
 #include <vector>
 
-#include <mgm/cpu/mining_taps.hpp>
+#include <mgm/core/executor.hpp>
+#include <mgm/core/mining.hpp>
+#include <mgm/cpu/rows.hpp>
 
 namespace mgm::inline v0::cpu {
 
@@ -60,7 +62,7 @@ void mining_statistics(Executor const& ex, std::span<MiningStage<T> const> stage
       float sum = 0, squares = 0, spread = 0;  // of all channels so far: Σ C m, Σ ‖·‖², Σ C (m − mean)², the last by Chan's update
       float count = 0;
       for (std::size_t l = 0; l < stages.size(); ++l) {
-        Tap const v = stages[l].rows[std::size_t(y)], u = stages[l].cols[std::size_t(x)];
+        Tap const v = stages[l].rows(y), u = stages[l].cols(x);
         Size const width = stages[l].map.extent(1);
         auto const* const at = products[l].data();
         auto const &a = at[v.first * width + u.first], &b = at[v.first * width + u.second], &c = at[v.second * width + u.first],
