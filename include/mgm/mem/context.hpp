@@ -45,11 +45,15 @@ class Context<Cpu> {
   [[nodiscard]] Monitor* monitor() const { return monitor_; }
   void watch(Monitor* monitor) { monitor_ = monitor; }
 
-  /// Says that `done` of `total` steps of `stage` are done; throws Cancelled when the monitor was asked to stop.
-  void checkpoint(Stage stage, Size done, Size total) {
-    if (monitor_ == nullptr) return;
-    monitor_->progress(stage, done, total);
-    require<Cancelled>(!monitor_->cancelled(), name(stage), ": cancelled after ", done, " of ", total, " steps");
+  /// A stage of `total` steps begins; the layers below report to it by `step`. Throws Cancelled when the monitor was asked to stop.
+  void begin(Stage stage, Size total) {
+    stage_ = stage, done_ = 0, total_ = total;
+    report();
+  }
+  /// One step, a layer or a tensor, is done. Throws Cancelled.
+  void step() {
+    ++done_;
+    report();
   }
 
   /// Uninitialised memory from the arena, reused as soon as the tensor dies. Throws ShapeError for a negative extent, MemoryError.
@@ -90,11 +94,19 @@ class Context<Cpu> {
     return bytes > 0 ? bytes : 1;
   }
 
+  void report() {
+    if (monitor_ == nullptr) return;
+    monitor_->progress(stage_, done_, total_);
+    require<Cancelled>(!monitor_->cancelled(), name(stage_), ": cancelled after ", done_, " of ", total_, " steps");
+  }
+
   Monitor* monitor_;
   std::shared_ptr<Threads> threads_;
   std::shared_ptr<Allocator> allocator_;
   std::shared_ptr<Arena> arena_;
   Isa isa_;
+  Stage stage_ = Stage::load;
+  Size done_ = 0, total_ = 0;
 };
 
 Context() -> Context<DefaultDevice>;

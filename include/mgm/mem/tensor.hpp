@@ -22,15 +22,14 @@ class Tensor : public View<T, R, Dev> {
     requires(std::is_const_v<T>)
   = default;
   /// Writing ends here: a Tensor<T> becomes a Tensor<T const>.
-  operator Tensor<T const, R, Dev>() &&  // NOLINT: giving up the right to write is always right
-    requires(!std::is_const_v<T>)
-  {
-    return {View<T const, R, Dev>(*this), std::move(owner_)};
-  }
+  Tensor(Tensor<std::remove_const_t<T>, R, Dev>&& written)  // NOLINT: giving up the right to write is always right
+    requires(std::is_const_v<T>)
+      : View<T, R, Dev>(written.view()), owner_(std::move(written).release_owner()) {}
   /// What is borrowed from this tensor.
   [[nodiscard]] View<T, R, Dev> view() const { return *this; }
   [[nodiscard]] std::shared_ptr<void const> const& owner() const { return owner_; }
   [[nodiscard]] bool empty() const { return this->data() == nullptr; }
+  [[nodiscard]] std::shared_ptr<void const> release_owner() && { return std::move(owner_); }
   /// The same memory under other extents (contiguous tensors).
   template <int Q>
   [[nodiscard]] Tensor<T, Q, Dev> reshaped(Extents<Q> to) && {

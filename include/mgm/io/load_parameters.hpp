@@ -1,0 +1,108 @@
+/// From a checkpoint into the parameters of a module: everything is checked first and reported at once, then tensor after tensor is taken.
+#pragma once
+#include <algorithm>
+#include <functional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <mgm/io/checkpoint.hpp>
+#include <mgm/io/convert.hpp>
+#include <mgm/io/load_report.hpp>
+#include <mgm/mem/context.hpp>
+#include <mgm/mem/parameter.hpp>
+
+namespace mgm::inline v0::io {
+
+/// Where a module's tensors are: a checkpoint, and what stands before their names in it.
+struct Source {
+  Checkpoint checkpoint;
+  std::string prefix;
+};
+
+namespace detail {
+
+/// Shapes agree; a linear weight may also be stored as a 1×1 convolution.
+inline bool same_shape(std::vector<Size> const& expected, std::vector<Size> found) {
+  while (found.size() > expected.size() && found.back() == 1) found.pop_back();
+  return expected == found;
+}
+
+/// from (out, in, taps) as stored -> to (out, taps·in), or for `taps_outer` from (C, taps) -> to (taps, C).
+template <class T>
+void permute(Layout layout, std::vector<Size> const& stored, T const* from, T* to) {
+  Size const out = stored[0], in = stored[1], taps = stored[2] * stored[3];
+  if (layout == Layout::taps_inner) {
+    for (Size o = 0; o < out; ++o)
+      for (Size t = 0; t < taps; ++t)
+        for (Size i = 0; i < in; ++i) to[(o * taps + t) * in + i] = from[(o * in + i) * taps + t];
+  } else {
+    for (Size t = 0; t < taps; ++t)
+      for (Size o = 0; o < out; ++o) to[t * out + o] = from[o * taps + t];
+  }
+}
+
+/// Stored as T, row-major, aligned, and used as stored: mapped, nothing is copied. Else converted into memory of its own.
+template <Real T, int R>
+Tensor<T const, R, Cpu> take(Context<Cpu>& ctx, Checkpoint::Entry const& entry, Parameter<T, R, Cpu> const& p) {
+  if (p.layout() == Layout::as_stored && entry.info->dtype == kDtypeOf<T> && entry.file->direct(*entry.info)) {
+    Bytes const bytes = entry.file->bytes(*entry.info);
+    return {View<T const, R, Cpu>(reinterpret_cast<T const*>(bytes.data), p.shape()), bytes.owner};
+  }
+  auto value = ctx.template lasting<T>(p.shape());
+  if (p.layout() == Layout::as_stored) {
+    copy_converted(*entry.file, *entry.info, value.data(), value.count());
+  } else {
+    auto const stored = ctx.template lasting<T>(Extents{entry.info->count()});
+    copy_converted(*entry.file, *entry.info, stored.data(), stored.count());
+    permute(p.layout(), p.stored_shape(), stored.data(), value.data());
+  }
+  return value;
+}
+
+}  // namespace detail
+
+/// Notes in `report` every parameter of `module` that `source` lacks or holds in another shape; adds the names that are used to `used`.
+template <class Module>
+void check_parameters(Source const& source, Module& module, LoadReport& report, std::set<std::string>* used = nullptr) {
+  visit_parameters(module, "", [&](std::string const& path, auto& p) {
+    std::string const full = source.prefix + path;
+    auto const* entry = source.checkpoint.find(full);
+    if (used) used->insert(full);
+    if (entry == nullptr) {
+      report.add_missing(full, p.stored_shape());
+    } else if (!detail::same_shape(p.stored_shape(), entry->info->shape)) {
+      report.add_misshaped(full, p.stored_shape(), entry->info->shape);
+    }
+  });
+}
+
+/// How many parameters a module has.
+template <class Module>
+[[nodiscard]] Size count_parameters(Module& module) {
+  Size n = 0;
+  visit_parameters(module, "", [&](std::string const&, auto&) { ++n; });
+  return n;
+}
+
+/// Takes every parameter of `module` from `source`, one step of the stage each. Call check_parameters first.
+/// Throws FileError, DtypeError (integers), MemoryError, Cancelled.
+template <class Module>
+void take_parameters(Context<Cpu>& ctx, Source const& source, Module& module) {
+  visit_parameters(module, "", [&](std::string const& path, auto& p) {
+    p.assign(detail::take(ctx, source.checkpoint.at(source.prefix + path), p));
+    ctx.step();
+  });
+}
+
+/// Checks and takes all parameters of one module. Throws FileError with all that is missing or misshaped.
+template <class Module>
+void load_parameters(Context<Cpu>& ctx, Source const& source, Module& module) {
+  LoadReport report;
+  check_parameters(source, module, report);
+  report.require_ok(source.checkpoint.path());
+  ctx.begin(Stage::load, count_parameters(module));
+  take_parameters(ctx, source, module);
+}
+
+}  // namespace mgm::inline v0::io

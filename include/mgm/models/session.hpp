@@ -1,0 +1,204 @@
+/// A conversation with a model: what was said, the pictures as the model saw them, the cache. Weights stay outside and shared.
+#pragma once
+#include <chrono>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <mgm/models/answer.hpp>
+#include <mgm/models/mini_gemini.hpp>
+#include <mgm/models/prompt_ids.hpp>
+#include <mgm/nn/kv_cache.hpp>
+
+namespace mgm::inline v0::models {
+
+struct SessionOptions {
+  Size max_positions = 0;                                     ///< room of the cache, text and images; 0: what the model was made for
+  std::optional<Template> prompt_template = std::nullopt;     ///< absent: the model's own
+  std::shared_ptr<io::Tokenizer const> vocabulary = nullptr;  ///< absent: the model's own
+  SeeOptions see{};
+};
+
+/// One thread at a time uses a session; it is moved, not copied. The model and the context must outlive it. After any exception, a
+/// cancel too, it is as it was before the call.
+template <class Model>
+class Session {
+ public:
+  using T = typename Model::Element;
+  using Dev = typename Model::DeviceType;
+
+  /// Throws ConfigError when the model has no language part or no vocabulary is at hand, ArgumentError, MemoryError.
+  Session(Context<Dev>& ctx, Model const& model, SessionOptions const& options)
+      : ctx_(&ctx), model_(&model), see_(options.see), vocabulary_(options.vocabulary ? options.vocabulary : model.vocabulary),
+        template_(options.prompt_template.value_or(model.language.prompt_template)),
+        cache_(ctx, checked(model, *this, options)) {
+    Size const rows = model.language_model->config().vocab;
+    vocab_ = model.language.vocab > 0 ? std::min(model.language.vocab, rows) : rows;
+    stops_ = stop_ids(*vocabulary_, template_);
+  }
+
+  /// Says `text`, showing `images` with it, and returns the answer, which is made while it is read (see Answer). What the person says is
+  /// plain text: special tokens and image tags in it are letters. Only what is new since the last turn is computed.
+  /// Throws LimitError when the prompt does not fit (nothing is cut), ArgumentError, Cancelled, NumericalError.
+  Answer<Session> ask(std::vector<io::Image> const& images, std::string_view text, AskOptions options = {}) {
+    std::vector<io::PixelView> views;
+    for (auto const& image : images) views.emplace_back(image);
+    return ask(std::span<io::PixelView const>(views), text, std::move(options));
+  }
+  Answer<Session> ask(std::string_view text, AskOptions options = {}) { return ask(std::span<io::PixelView const>(), text, std::move(options)); }
+  /// The same for pictures in the caller's own memory.
+  Answer<Session> ask(std::span<io::PixelView const> images, std::string_view said, AskOptions options) {
+    check(options.sampling);
+    require<ArgumentError>(options.max_new_tokens >= 0, "ask: max_new_tokens must be 0 or more, found ", options.max_new_tokens);
+    std::size_t const pictures = pictures_.size();
+    turns_.push_back({user_text(said, options.ocr, options.draw), static_cast<int>(images.size()), std::nullopt});
+    try {
+      Timings timings;
+      timings.encode_ms = timed([&] {
+        for (auto const& image : images) pictures_.push_back(model_->see(*ctx_, image, see_));
+      });
+      auto const ids = prompt_ids(*vocabulary_, build_prompt(template_, turns_), template_ == Template::llama_3);
+      auto const places = expanded(ids);
+      timings.prefill_ms = timed([&] { prefill(places); });
+      return Answer<Session>(*this, std::move(options), timings, static_cast<Size>(places.size()), image_places(places));
+    } catch (...) {
+      turns_.pop_back();
+      pictures_.resize(pictures);
+      throw;
+    }
+  }
+  /// Ids of the prompt that `ask` would run, kImageId once per image, and the positions it takes: to know before running.
+  [[nodiscard]] Size positions_needed(std::string_view said, int images) const {
+    auto turns = turns_;
+    turns.push_back({std::string(said), images, std::nullopt});
+    auto const ids = prompt_ids(*vocabulary_, build_prompt(template_, turns), template_ == Template::llama_3);
+    Size const tags = std::count(ids.begin(), ids.end(), kImageId);
+    return static_cast<Size>(ids.size()) - tags + tags * model_->image_tokens();
+  }
+
+  /// Forgets everything that was said.
+  void reset() {
+    turns_.clear(), pictures_.clear(), places_.clear();
+    cache_.truncate(0);
+  }
+  [[nodiscard]] std::vector<Turn> const& turns() const { return turns_; }
+  [[nodiscard]] Size positions() const { return cache_.size(); }
+  [[nodiscard]] Size max_positions() const { return cache_.config().positions; }
+
+ private:
+  friend class Answer<Session>;
+
+  static typename nn::KvCache<T, Dev>::Config checked(Model const& model, Session const& session, SessionOptions const& options) {
+    require<ConfigError>(model.language_model.has_value(), "session: this model has no language part");
+    require<ConfigError>(session.vocabulary_ != nullptr, "session: no vocabulary; give one in SessionOptions, or open the model from a folder with tokenizer files");
+    require<ArgumentError>(options.max_positions >= 0, "session: max_positions must be 0 (the model's own) or more, found ", options.max_positions);
+    return model.language_model->cache_config(options.max_positions > 0 ? options.max_positions : model.language.max_positions);
+  }
+  template <class F>
+  static double timed(F&& body) {
+    auto const start = std::chrono::steady_clock::now();
+    body();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  /// One number a position: an id, or −1 − p for a row of picture p.
+  std::vector<int> expanded(std::vector<int> const& ids) const {
+    std::vector<int> places;
+    int picture = 0;
+    for (int const id : ids) {
+      if (id != kImageId) {
+        require<ArgumentError>(id < vocab_, "prompt: id ", id, " is beyond the ", vocab_, " rows of the embedding table; vocabulary and model do not belong together");
+        places.push_back(id);
+      } else {
+        places.insert(places.end(), static_cast<std::size_t>(pictures_.at(static_cast<std::size_t>(picture)).extent(0)), -1 - picture);
+        ++picture;
+      }
+    }
+    return places;
+  }
+  static Size image_places(std::vector<int> const& places) {
+    return std::count_if(places.begin(), places.end(), [](int p) { return p < 0; });
+  }
+
+  /// Makes the cache hold exactly `places`, computing what it does not hold yet, and the logits behind the last of them.
+  void prefill(std::vector<int> const& places) {
+    require<LimitError>(static_cast<Size>(places.size()) <= max_positions(), "prompt: ", places.size(), " positions are needed (", image_places(places),
+                        " of them for images), the session has ", max_positions(), "; ask for more max_positions or say less");
+    require<ArgumentError>(!places.empty(), "prompt: there is nothing to answer; the prompt is empty and the tokenizer adds no BOS");
+    std::size_t same = 0;
+    while (same < places_.size() && same + 1 < places.size() && places_[same] == places[same]) ++same;  // the last one is always run, for its logits
+    Size const before = cache_.size(), fresh = static_cast<Size>(places.size() - same), width = model_->language_model->config().width;
+    auto x = ctx_->template empty<T>(Extents{fresh, width});  // (P, H)
+    for (std::size_t i = same; i < places.size();) {
+      std::size_t end = i + 1;
+      while (end < places.size() && (places[i] < 0 ? places[end] == places[i] : places[end] >= 0)) ++end;
+      auto const rows = x.slice(0, static_cast<Size>(i - same), static_cast<Size>(end - i));
+      if (places[i] >= 0) {
+        model_->language_model->embed(*ctx_, std::span(places).subspan(i, end - i), rows);
+      } else {
+        auto const& picture = pictures_[static_cast<std::size_t>(-1 - places[i])];
+        Size const first = static_cast<Size>(i) - static_cast<Size>(std::find(places.begin(), places.end(), places[i]) - places.begin());
+        std::copy_n(picture.row(first), static_cast<Size>(end - i) * width, rows.data());
+      }
+      i = end;
+    }
+    cache_.truncate(static_cast<Size>(same));
+    try {
+      run(x, Stage::prefill);
+    } catch (...) {  // the rows beyond `same` are gone; what was cached before them still stands
+      places_.resize(std::min(places_.size(), same));
+      (void)before;
+      throw;
+    }
+    places_ = places;
+  }
+  /// Runs rows through the decoder and keeps the logits of the last.
+  void run(Out<T, 2, Dev> x, Stage stage) {
+    auto const& lm = *model_->language_model;
+    ctx_->begin(stage, lm.config().depth);
+    lm(*ctx_, x, cache_);
+    auto const logits = lm.logits(*ctx_, lm.normed(*ctx_, x.slice(0, x.extent(0) - 1, 1)), vocab_);  // (1, V)
+    logits_.assign(logits.data(), logits.data() + vocab_);
+  }
+  /// One more token behind the cache.
+  void extend(int id) {
+    auto x = ctx_->template empty<T>(Extents{Size{1}, model_->language_model->config().width});  // (1, H)
+    model_->language_model->embed(*ctx_, std::span(&id, 1), x);
+    run(x, Stage::decode);
+    places_.push_back(id);
+  }
+
+  Context<Dev>* ctx_;
+  Model const* model_;
+  SeeOptions see_;
+  std::shared_ptr<io::Tokenizer const> vocabulary_;
+  Template template_;
+  nn::KvCache<T, Dev> cache_;
+  Size vocab_ = 0;
+  std::vector<int> stops_;
+  std::vector<Turn> turns_;
+  std::vector<Tensor<T, 2, Dev>> pictures_;  // (tokens, H) each
+  std::vector<int> places_;                  // what the cache holds
+  std::vector<float> logits_;                // behind the last place
+};
+
+template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
+auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::session(Context<Dev>& ctx, SessionOptions const& options) const -> Session<MiniGemini> {
+  return Session<MiniGemini>(ctx, *this, options);
+}
+template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
+auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::session(Context<Dev>& ctx) const -> Session<MiniGemini> {
+  return session(ctx, {});
+}
+template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
+std::string MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::chat(Context<Dev>& ctx, std::vector<io::Image> const& images, std::string_view question,
+                                                                    AskOptions const& options) const {
+  auto talk = session(ctx);
+  return talk.ask(images, question, options).text();
+}
+template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
+std::string MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::chat(Context<Dev>& ctx, std::vector<io::Image> const& images, std::string_view question) const {
+  return chat(ctx, images, question, {});
+}
+
+}  // namespace mgm::inline v0::models
