@@ -118,7 +118,8 @@ void check(Case<T> const& c, double spread, std::string const& what) {
     support::expect_near(run.z, z_want, 4 * (noise + score_noise), name + " z");
     Mined<T> const again({&two, isa}, c), thrice({&three, isa}, c);
     support::expect_same(run.z, again.z, name + " z, 2 threads"), support::expect_same(run.z, thrice.z, name + " z, 3 threads");
-    support::expect_same(run.rstd, again.rstd, name + " rstd, 2 threads"), support::expect_same(run.rstd, thrice.rstd, name + " rstd, 3 threads");
+    support::expect_same(run.rstd, again.rstd, name + " rstd, 2 threads");
+    support::expect_same(run.rstd, thrice.rstd, name + " rstd, 3 threads");
     support::expect_same(run.probabilities, thrice.probabilities, name + " probabilities, 3 threads");
   }
 }

@@ -31,12 +31,18 @@ struct Case {
       auto const d = support::normal<T>(Extents{out, in}, seed++, 0, gain / std::sqrt(double(in)));
       to = d.array(), parameters.emplace_back(name, d.v);
     };
-    vector("vlm_uni_query_projector.0.weight", width, 1, 0.3, weights.query_gain), vector("vlm_uni_query_projector.0.bias", width, 0, 0.3, weights.query_shift);
-    vector("vlm_uni_aux_projector.0.weight", detail, 1, 0.3, weights.key_gain), vector("vlm_uni_aux_projector.0.bias", detail, 0, 0.3, weights.key_shift);
-    vector("vlm_uni_val_projector.0.weight", detail, 1, 0.3, weights.value_gain), vector("vlm_uni_val_projector.0.bias", detail, 0, 0.3, weights.value_shift);
-    matrix("vlm_uni_query_projector.1.weight", width, width, 2, weights.query), vector("vlm_uni_query_projector.1.bias", width, 0, 1, weights.query_bias);
-    matrix("vlm_uni_aux_projector.1.weight", width, detail, 2, weights.key), vector("vlm_uni_aux_projector.1.bias", width, 0, 1, weights.key_bias);
-    matrix("vlm_uni_val_projector.1.weight", width, detail, 1, weights.value), vector("vlm_uni_val_projector.1.bias", width, 0, 1, weights.value_bias);
+    auto const norm = [&](std::string const& name, Size n, std::vector<double>& gain, std::vector<double>& shift) {
+      vector(name + ".0.weight", n, 1, 0.3, gain), vector(name + ".0.bias", n, 0, 0.3, shift);
+    };
+    auto const linear = [&](std::string const& name, Size in, double gain, ref::Array& w, std::vector<double>& bias) {
+      matrix(name + ".1.weight", width, in, gain, w), vector(name + ".1.bias", width, 0, 1, bias);
+    };
+    norm("vlm_uni_query_projector", width, weights.query_gain, weights.query_shift);
+    norm("vlm_uni_aux_projector", detail, weights.key_gain, weights.key_shift);
+    norm("vlm_uni_val_projector", detail, weights.value_gain, weights.value_shift);
+    linear("vlm_uni_query_projector", width, 2, weights.query, weights.query_bias);
+    linear("vlm_uni_aux_projector", detail, 2, weights.key, weights.key_bias);
+    linear("vlm_uni_val_projector", detail, 1, weights.value, weights.value_bias);
   }
 
   nn::PatchInfoMining<T> layer(Context<Cpu>& ctx) const {

@@ -73,7 +73,8 @@ inline Array bilinear(Array const& x, Size rows, Size cols) {
   for (Size y = 0; y < rows; ++y)
     for (Size u = 0; u < cols; ++u) {
       double const sy = source(y, x.n0, rows), sx = source(u, x.n1, cols);
-      Size const y0 = std::min(Size(sy), x.n0 - 1), x0 = std::min(Size(sx), x.n1 - 1), y1 = std::min(y0 + 1, x.n0 - 1), x1 = std::min(x0 + 1, x.n1 - 1);
+      Size const y0 = std::min(Size(sy), x.n0 - 1), x0 = std::min(Size(sx), x.n1 - 1);
+      Size const y1 = std::min(y0 + 1, x.n0 - 1), x1 = std::min(x0 + 1, x.n1 - 1);
       double const ly = sy - double(y0), lx = sx - double(x0);
       for (Size c = 0; c < x.n2; ++c)
         out(y, u, c) = (1 - ly) * ((1 - lx) * x(y0, x0, c) + lx * x(y0, x1, c)) + ly * ((1 - lx) * x(y1, x0, c) + lx * x(y1, x1, c));
@@ -253,7 +254,7 @@ void expect_near(Data<T, R> const& got, std::vector<double> const& want, double 
   ASSERT_EQ(got.v.size(), want.size()) << what;
   for (std::size_t i = 0; i < want.size(); ++i) {
     double const value = double(float(got.v[i])), bound = rounding<T>() * std::abs(want[i]) + slack;
-    ASSERT_TRUE(std::abs(value - want[i]) <= bound) << what << " at " << i << ": " << value << ", expected " << want[i] << " within " << bound;
+    ASSERT_LE(std::abs(value - want[i]), bound) << what << " at " << i << ": " << value << ", expected " << want[i];
   }
 }
 template <class T, int R>

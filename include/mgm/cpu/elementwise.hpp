@@ -1,10 +1,12 @@
 /// Operations element by element, pooling, and changes of layout. Arithmetic in float, rounded once on storing.
 #pragma once
-#include <vector>
-
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
 #include <mgm/cpu/rows.hpp>
+#include <mgm/cpu/simd/vec.hpp>
+
+#define MGM_SIMD_SOURCE <mgm/cpu/elementwise.inl>
+#include <mgm/cpu/simd/foreach_isa.hpp>
 
 namespace mgm::inline v0::cpu {
 
@@ -28,9 +30,7 @@ void each_row(Executor const& ex, View<T, R> v, Body const& body) {
 template <Real From, Real To, int R>
 void convert(Executor const& ex, In<From, R> x, View<To, R> out) {
   detail::each_row(ex, out, [&](Size row, Size width) {
-    From const* from = detail::linear_row(x, row);
-    To* to = detail::linear_row(out, row);
-    for (Size i = 0; i < width; ++i) to[i] = To(float(from[i]));
+    MGM_SIMD_CALL(ex.isa, convert_row(detail::linear_row(x, row), detail::linear_row(out, row), width));
   });
 }
 
@@ -38,9 +38,7 @@ void convert(Executor const& ex, In<From, R> x, View<To, R> out) {
 template <Real T, int R>
 void add(Executor const& ex, In<T, R> a, In<T, R> b, View<T, R> out) {
   detail::each_row(ex, out, [&](Size row, Size width) {
-    T const *p = detail::linear_row(a, row), *q = detail::linear_row(b, row);
-    T* to = detail::linear_row(out, row);
-    for (Size i = 0; i < width; ++i) to[i] = T(float(p[i]) + float(q[i]));
+    MGM_SIMD_CALL(ex.isa, add_row(detail::linear_row(a, row), detail::linear_row(b, row), detail::linear_row(out, row), width));
   });
 }
 
@@ -48,9 +46,7 @@ void add(Executor const& ex, In<T, R> a, In<T, R> b, View<T, R> out) {
 template <Real T, int R>
 void multiply(Executor const& ex, In<T, R> a, In<T, R> b, View<T, R> out) {
   detail::each_row(ex, out, [&](Size row, Size width) {
-    T const *p = detail::linear_row(a, row), *q = detail::linear_row(b, row);
-    T* to = detail::linear_row(out, row);
-    for (Size i = 0; i < width; ++i) to[i] = T(float(p[i]) * float(q[i]));
+    MGM_SIMD_CALL(ex.isa, multiply_row(detail::linear_row(a, row), detail::linear_row(b, row), detail::linear_row(out, row), width));
   });
 }
 
@@ -58,9 +54,7 @@ void multiply(Executor const& ex, In<T, R> a, In<T, R> b, View<T, R> out) {
 template <Real T, int R>
 void scale(Executor const& ex, In<T, R> x, float factor, View<T, R> out) {
   detail::each_row(ex, out, [&](Size row, Size width) {
-    T const* from = detail::linear_row(x, row);
-    T* to = detail::linear_row(out, row);
-    for (Size i = 0; i < width; ++i) to[i] = T(float(from[i]) * factor);
+    MGM_SIMD_CALL(ex.isa, scale_row(detail::linear_row(x, row), factor, detail::linear_row(out, row), width));
   });
 }
 
@@ -70,9 +64,8 @@ void mean2x2(Executor const& ex, In<T, 3> x, Out<T, 3> out) {
   Size const width = out.extent(1), channels = out.extent(2);
   for_rows(ex, out.extent(0) * width, 4 * channels, [&](Size n) {
     Size const v = n / width, u = n % width;
-    T const *a = x.row(2 * v, 2 * u), *b = x.row(2 * v, 2 * u + 1), *c = x.row(2 * v + 1, 2 * u), *d = x.row(2 * v + 1, 2 * u + 1);
-    T* to = out.row(v, u);
-    for (Size i = 0; i < channels; ++i) to[i] = T((float(a[i]) + float(b[i]) + (float(c[i]) + float(d[i]))) * 0.25f);
+    MGM_SIMD_CALL(ex.isa, mean4_row(x.row(2 * v, 2 * u), x.row(2 * v, 2 * u + 1), x.row(2 * v + 1, 2 * u), x.row(2 * v + 1, 2 * u + 1),
+                                    out.row(v, u), channels));
   });
 }
 
