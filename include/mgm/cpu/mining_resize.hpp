@@ -4,6 +4,7 @@
 
 #include <mgm/core/executor.hpp>
 #include <mgm/core/mining.hpp>
+#include <mgm/cpu/mining.hpp>
 #include <mgm/cpu/rows.hpp>
 
 namespace mgm::inline v0::cpu {
@@ -20,14 +21,15 @@ void resize_twice(Executor const& ex, In<T, 3> map, Size full_rows, Size full_co
       auto const row = resized_twice(map.extent(0), full_rows, out.extent(0), v);
       for (Size u = 0; u < width; ++u) {
         auto const& column = columns[std::size_t(u)];
-        T* to = out.row(v, u);
-        for (Size c = 0; c < channels; ++c) {
-          float sum = 0;
-          for (int i = 0; i < row.count; ++i)
-            for (int j = 0; j < column.count; ++j)
-              sum += float(row.weight[i] * column.weight[j]) * float(map.row(row.index[i], column.index[j])[c]);
-          to[c] = T(sum);
-        }
+        T const* pixels[16];
+        float weights[16];
+        int count = 0;
+        for (int i = 0; i < row.count; ++i)
+          for (int j = 0; j < column.count; ++j, ++count) {
+            pixels[count] = map.row(row.index[i], column.index[j]);
+            weights[count] = float(row.weight[i] * column.weight[j]);
+          }
+        MGM_SIMD_CALL(ex.isa, pixel_blend(weights, pixels, count, channels, out.row(v, u)));
       }
     }
   });
