@@ -1,6 +1,7 @@
 /// A conversation with a model: what was said, the pictures as the model saw them, the cache. Weights stay outside and shared.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ class Session {
  public:
   using T = typename Model::Element;
   using Dev = typename Model::DeviceType;
+  using Trace = VisionTrace<T, Dev>;
 
   /// Throws ConfigError when the model has no language part or no vocabulary is at hand, ArgumentError, MemoryError.
   Session(Context<Dev>& ctx, Model const& model, SessionOptions const& options)
@@ -55,7 +57,11 @@ class Session {
     try {
       Timings timings;
       timings.encode_ms = timed([&] {
-        for (auto const& image : images) pictures_.push_back(model_->see(*ctx_, image, see_));
+        for (auto const& image : images) {
+          Trace trace;
+          pictures_.push_back(model_->see(*ctx_, image, see_, seen_ ? &trace : nullptr));
+          if (seen_) seen_(trace);
+        }
       });
       auto const ids = prompt_ids(*vocabulary_, build_prompt(template_, turns_), template_ == Template::llama_3);
       auto const places = expanded(ids);
@@ -76,6 +82,8 @@ class Session {
     return static_cast<Size>(ids.size()) - tags + tags * model_->image_tokens();
   }
 
+  /// Calls `seen` with what lay between a picture and its rows, for each picture from now on: for heatmaps and comparisons.
+  void on_see(std::function<void(Trace&)> seen) { seen_ = std::move(seen); }
   /// Forgets everything that was said.
   void reset() {
     turns_.clear(), pictures_.clear(), places_.clear();
@@ -171,6 +179,7 @@ class Session {
   Context<Dev>* ctx_;
   Model const* model_;
   SeeOptions see_;
+  std::function<void(Trace&)> seen_;
   std::shared_ptr<io::Tokenizer const> vocabulary_;
   Template template_;
   nn::KvCache<T, Dev> cache_;

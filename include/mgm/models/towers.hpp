@@ -1,6 +1,8 @@
 /// Where the vision towers of a folder are, and their shapes: inside the checkpoint, in the folders that config.json names, or in those
 /// the user gives. ConvNeXt's shapes come from its tensors, CLIP's from its folder's config.json or else from its tensors.
 #pragma once
+#include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <optional>
@@ -12,6 +14,16 @@
 namespace mgm::inline v0::models::detail {
 
 namespace fs = std::filesystem;
+
+/// A tensor without which the others cannot even be expected.
+class MissingTensor : public FileError {
+ public:
+  MissingTensor(std::string tensor, std::string const& message) : FileError(message), tensor_(std::move(tensor)) {}
+  [[nodiscard]] std::string const& tensor() const { return tensor_; }
+
+ private:
+  std::string tensor_;
+};
 
 /// A tower's tensors and its shapes.
 template <class Config>
@@ -38,17 +50,26 @@ struct Tower {
   auto const& all = checkpoint.entries();
   return std::any_of(all.begin(), all.end(), [&](auto const& e) { return e.name.starts_with(prefix); });
 }
+/// The shape of a tensor that tells the shapes of others.
 [[nodiscard]] inline std::vector<Size> shape_of(io::Source const& source, std::string_view tensor, std::size_t rank) {
-  auto const* entry = source.checkpoint.find(source.prefix + std::string(tensor));
-  require<FileError>(entry != nullptr, source.checkpoint.path(), ": tensor ", mgm::quoted(source.prefix + std::string(tensor)), " is missing, so the tower's shape cannot be told");
-  require<FileError>(entry->info->shape.size() == rank, source.checkpoint.path(), ": tensor ", mgm::quoted(source.prefix + std::string(tensor)), ": expected ", rank,
+  std::string const full = source.prefix + std::string(tensor);
+  auto const* entry = source.checkpoint.find(full);
+  if (entry == nullptr) throw MissingTensor(full, text(source.checkpoint.path(), ": tensor ", mgm::quoted(full), " is missing, and it tells the model's shape"));
+  require<FileError>(entry->info->shape.size() == rank, source.checkpoint.path(), ": tensor ", mgm::quoted(full), ": expected ", rank,
                      " dimensions, found shape ", io::shape_text(entry->info->shape));
   return entry->info->shape;
 }
-/// How many of prefix + 0 + suffix, prefix + 1 + suffix, … there are.
-[[nodiscard]] inline Size count_layers(io::Source const& source, std::string const& before, std::string const& after) {
+/// One more than the largest index i for which a name begins with prefix + before + i + ".": a gap is then a missing tensor, not an end.
+[[nodiscard]] inline Size count_layers(io::Source const& source, std::string const& before) {
+  std::string const start = source.prefix + before;
   Size n = 0;
-  while (source.checkpoint.find(text(source.prefix, before, n, after))) ++n;
+  for (auto const& entry : source.checkpoint.entries()) {
+    if (!entry.name.starts_with(start)) continue;
+    std::string_view const rest = entry.name.substr(start.size());
+    Size i = 0;
+    auto const [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), i);
+    if (error == std::errc() && end != rest.data() + rest.size() && *end == '.' && i >= 0 && i < 4096) n = std::max(n, i + 1);
+  }
   return n;
 }
 
@@ -71,7 +92,7 @@ struct Tower {
   auto const positions = shape_of(t.source, "embeddings.position_embedding.weight", 2);
   auto const fc1 = shape_of(t.source, "encoder.layers.0.mlp.fc1.weight", 2);
   Size const side = static_cast<Size>(std::sqrt(static_cast<double>(std::max<Size>(positions[0] - 1, 0))) + 0.5);
-  t.layers = count_layers(t.source, "encoder.layers.", ".layer_norm1.weight");
+  t.layers = count_layers(t.source, "encoder.layers.");
   ClipVitConfig& c = t.config;
   c = {.image = side * patch[2], .patch = patch[2], .width = patch[0], .depth = 0, .heads = std::max<Size>(1, patch[0] / 64), .ffn = fc1[0]};
   if (std::error_code ignored; folder && fs::exists(*folder / "config.json", ignored)) {
@@ -100,10 +121,9 @@ struct Tower {
   Tower<ConvNeXtConfig> t{.source = tower_source(checkpoint, "model.vision_tower_aux.vision_", folder, !given.empty(), io::open_clip_files(), "visual.trunk.",
                                                  "ConvNeXt tower", "--openclip", config.convnext_folder),
                           .config = {}};
-  for (Size i = 0;; ++i) {
-    Size const depth = count_layers(t.source, text("stages.", i, ".blocks."), ".gamma");
-    if (depth == 0) break;
-    t.config.depths.push_back(depth);
+  Size const stages = count_layers(t.source, "stages.");
+  for (Size i = 0; i < stages; ++i) {
+    t.config.depths.push_back(count_layers(t.source, text("stages.", i, ".blocks.")));
     t.config.widths.push_back(shape_of(t.source, text("stages.", i, ".blocks.0.gamma"), 1)[0]);
   }
   require<FileError>(!t.config.depths.empty(), t.source.checkpoint.path(), ": no tensor ", mgm::quoted(t.source.prefix + "stages.0.blocks.0.gamma"), "; this is no ConvNeXt tower");

@@ -1,0 +1,132 @@
+// `mgm chat`: one question, or a conversation at a prompt.
+#pragma once
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include <mgm/io/heatmap.hpp>
+#include <mgm/models/generation_prompt.hpp>
+#include <mgm/mgm.hpp>
+
+#include "json_out.hpp"
+#include "options.hpp"
+
+namespace tool {
+
+template <class T>
+mgm::models::MiniGemini<T> open_model(mgm::Context<mgm::Cpu>& ctx, Options const& o, Terminal& terminal) {
+  auto model = mgm::models::MiniGemini<T>::open(ctx, o.model, {.clip = o.clip, .openclip = o.openclip});
+  terminal.clear();
+  if (o.progress != "never")
+    for (auto const& note : model.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  return model;
+}
+inline mgm::Context<mgm::Cpu>::Config context_config(Options const& o, Terminal& terminal) {
+  mgm::Context<mgm::Cpu>::Config c{.threads = o.threads, .monitor = &terminal};
+  if (o.isa.empty()) return c;
+  for (auto const isa : {mgm::Isa::portable, mgm::Isa::avx2, mgm::Isa::avx512, mgm::Isa::avx512_bf16})
+    if (mgm::name(isa) == o.isa) c.isa = isa;
+  mgm::require<mgm::ArgumentError>(c.isa.has_value(), "--isa ", mgm::quoted(o.isa), " is not known; there are portable, avx2, avx512, avx512_bf16");
+  return c;
+}
+inline std::optional<mgm::models::Template> template_of(Options const& o) {
+  if (o.prompt_template.empty()) return std::nullopt;
+  return mgm::models::template_by_name(o.prompt_template);
+}
+inline double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// p·M per stage-0 cell, upright: the tokens' cells laid out as the picture is. HD: the crops' tokens, which follow the global view's.
+template <class T>
+std::vector<float> heat(mgm::models::VisionTrace<T, mgm::Cpu> const& trace, mgm::Size side, mgm::models::VisionConfig const& v, mgm::Size& extent) {
+  mgm::Size const cells = trace.probabilities.extent(1), p = static_cast<mgm::Size>(std::sqrt(static_cast<double>(cells)) + 0.5);
+  mgm::Size const skip = v.grid > 1 && v.global ? side * side : 0;
+  extent = v.grid * side * p;
+  std::vector<float> map(static_cast<std::size_t>(extent * extent));
+  for (mgm::Size n = 0; n < v.grid * v.grid * side * side; ++n) {
+    mgm::Size const crop = n / (side * side), token = n % (side * side);
+    mgm::Size const y = (crop / v.grid * side + token / side) * p, x = (crop % v.grid * side + token % side) * p;
+    for (mgm::Size j = 0; j < cells; ++j)
+      map[static_cast<std::size_t>((y + j / p) * extent + x + j % p)] = trace.probabilities(skip + n, j) * static_cast<float>(cells);
+  }
+  return map;
+}
+
+template <class T>
+int chat(Options const& o, Terminal& terminal) {
+  using namespace mgm::models;
+  auto const start = std::chrono::steady_clock::now();
+  mgm::Context<mgm::Cpu> ctx(context_config(o, terminal));
+  auto const prompt_template = template_of(o);  // before minutes of loading
+  Sampling const sampling{.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p, .seed = o.seed};
+  check(sampling);
+  std::vector<mgm::io::Image> pictures;
+  for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
+  auto const model = open_model<T>(ctx, o, terminal);
+  double const load_ms = 1e3 * seconds_since(start);
+  mgm::require<mgm::ConfigError>(o.heatmap.empty() || (model.sees() && !o.no_mining), "--heatmap: nothing is mined here; it needs an MGM folder and no --no-mining");
+  auto talk = model.session(ctx, {.prompt_template = prompt_template, .see = {.no_mining = o.no_mining, .blur_aux = o.blur_aux}});
+  mgm::io::Image heatmap;
+  std::size_t shown = 0;
+  if (!o.heatmap.empty()) {
+    talk.on_see([&](auto& trace) {
+      if (shown >= pictures.size()) return;
+      mgm::Size extent = 0;
+      auto const map = heat<T>(trace, model.vision_tower->config().side(), model.vision, extent);
+      auto const config = model.pixels_config();
+      heatmap = mgm::io::draw_heatmap(mgm::io::fit_square(pictures[shown++], config.image_size_aux, config.aspect),
+                                      mgm::View<float const, 2, mgm::Cpu>(map.data(), mgm::Extents{extent, extent}));
+    });
+  }
+  AskOptions const ask{.max_new_tokens = o.max_new_tokens, .sampling = sampling, .stop = o.stop, .ocr = o.ocr, .draw = o.gen};
+
+  auto const one_turn = [&](std::vector<mgm::io::Image> const& images, std::string const& said) {
+    auto answer = talk.ask(images, said, ask);
+    terminal.clear();
+    for (auto const& piece : answer) {
+      if (o.json) continue;
+      std::fwrite(piece.text.data(), 1, piece.text.size(), stdout);
+      std::fflush(stdout);
+    }
+    if (!o.heatmap.empty() && heatmap.width > 0) mgm::io::write_png(o.heatmap, heatmap);
+    std::string const text = answer.stripped();
+    auto const wish = read_generation_prompt(text);
+    if (o.json) {
+      auto const& t = answer.timings();
+      std::printf("{\"text\": %s, \"prompt_tokens\": %lld, \"image_tokens\": %lld, \"new_tokens\": %zu, \"finish\": \"%s\", \"generation_prompt\": %s, \"image\": null, "
+                  "\"path\": \"%s\", \"threads\": %d, \"timings_ms\": {\"load\": %.3f, \"encode\": %.3f, \"prefill\": %.3f, \"decode\": %.3f}}\n",
+                  quote(text).c_str(), static_cast<long long>(answer.prompt_tokens()), static_cast<long long>(answer.image_tokens()), answer.ids().size(),
+                  std::string(name(answer.finish())).c_str(), wish.state == GenerationPrompt::State::found ? quote(wish.prompt).c_str() : "null",
+                  std::string(name(ctx.isa())).c_str(), ctx.threads(), load_ms, t.encode_ms, t.prefill_ms, t.decode_ms);
+    } else {
+      std::printf("\n");
+      if (o.gen && wish.state == GenerationPrompt::State::unclosed) std::fprintf(stderr, "note: the answer opens <h> and never closes it; there is no picture prompt\n");
+      if (o.gen && wish.pairs > 1) std::fprintf(stderr, "note: the answer holds %d picture prompts; the last one counts\n", wish.pairs);
+    }
+    std::fflush(stdout);
+    return answer.finish();
+  };
+
+  if (o.prompt) return one_turn(pictures, *o.prompt) == Finish::cancelled ? 130 : 0;
+  bool first = true;
+  std::string line;
+  while (true) {
+    if (!o.json) std::fputs("> ", stdout), std::fflush(stdout);
+    if (!std::getline(std::cin, line)) break;
+    if (terminal.cancelled()) return 130;  // Ctrl-C at the prompt
+    try {
+      one_turn(first ? pictures : std::vector<mgm::io::Image>{}, line);
+      first = false;
+    } catch (mgm::Cancelled const&) {  // during the prompt's own work: the question is as if not asked
+      terminal.clear();
+      std::printf("\n");
+    } catch (mgm::LimitError const& error) {
+      std::fprintf(stderr, "mgm: %s\n", error.what());
+    }
+    terminal.reset();
+  }
+  return terminal.cancelled() ? 130 : 0;
+}
+
+}  // namespace tool

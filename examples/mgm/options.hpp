@@ -1,0 +1,65 @@
+// What the command line says, and what several commands share.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <mgm/io/image.hpp>
+#include <mgm/mem/monitor.hpp>
+
+namespace tool {
+
+struct Options {
+  std::string command, model;
+  std::vector<std::string> images;
+  std::optional<std::string> prompt;
+  std::string output;                      // -o
+  std::string device = "auto", dtype, weights = "native", isa;
+  int threads = 0;
+  bool json = false;
+  std::string progress = "auto", exif = "apply";
+  std::uint64_t seed = 0;
+  std::string clip, openclip, prompt_template;
+  float temperature = 0.2f, top_p = 1;
+  int top_k = 50;
+  std::int64_t max_new_tokens = 512;
+  std::vector<std::string> stop;
+  std::string ocr, generator, heatmap;
+  bool gen = false, no_mining = false, blur_aux = false;
+  // tokenize
+  std::optional<std::string> text, jsonl, decode, decode_jsonl;
+  bool user_text = false, no_bos = false, skip_special = false;
+  // inspect
+  bool hash = false;
+};
+
+/// Wrong usage: exit status 2.
+struct UsageError {
+  std::string message;
+};
+
+/// Progress on a terminal's standard error, and the flag that Ctrl-C sets.
+class Terminal : public mgm::Monitor {
+ public:
+  explicit Terminal(bool shown) : shown_(shown) {}
+  void progress(mgm::Stage stage, mgm::Size done, mgm::Size total) noexcept override;
+  void clear() noexcept;
+
+ private:
+  bool shown_;
+  int percent_ = -1;
+  mgm::Stage stage_{};
+};
+
+mgm::io::Image read_picture(Options const& o, std::string const& path);
+
+/// The commands. Each returns the exit status.
+template <class T>
+int chat(Options const& o, Terminal& terminal);
+template <class T>
+int dump(Options const& o, Terminal& terminal);
+int tokenize(Options const& o);
+int inspect(Options const& o);
+
+}  // namespace tool
