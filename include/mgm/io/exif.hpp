@@ -101,8 +101,7 @@ struct TiffReader {
   if (orientation < 2 || orientation > 8) return picture;
   Size const w = picture.width, h = picture.height;
   bool const swapped = orientation >= 5;
-  Image out{swapped ? picture.height : picture.width, swapped ? picture.width : picture.height, {}};
-  out.rgb.resize(picture.rgb.size());
+  Image out{swapped ? picture.height : picture.width, swapped ? picture.width : picture.height, detail::pixel_memory(3 * w * h, "upright")};
   // The source of output (0, 0), and the steps in the source as output x and y grow, in pixels.
   bool const from_right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   bool const from_below = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;

@@ -1,6 +1,7 @@
 /// Pictures as pixels: what readers of files return, and what an embedding engine hands in without any file.
 #pragma once
 #include <cstdint>
+#include <new>
 #include <string_view>
 #include <vector>
 
@@ -79,6 +80,15 @@ inline void to_rgb(std::uint8_t const* from, PixelFormat format, int width, std:
   int const r = format == PixelFormat::bgr || format == PixelFormat::bgra ? 2 : 0;
   int const g = format == PixelFormat::grey ? 0 : 1, b = format == PixelFormat::grey ? 0 : 2 - r;
   for (int x = 0; x < width; ++x, from += step, to += 3) to[0] = from[r], to[1] = from[g], to[2] = from[b];
+}
+
+/// Memory for pixels. Throws MemoryError.
+inline std::vector<std::uint8_t> pixel_memory(Size bytes, std::string_view what) {
+  try {
+    return std::vector<std::uint8_t>(static_cast<std::size_t>(bytes));
+  } catch (std::bad_alloc const&) {
+    throw MemoryError(text(what, ": no memory for ", bytes, " bytes of pixels"));
+  }
 }
 
 /// Refuses a picture by its header. `what` names file and format.

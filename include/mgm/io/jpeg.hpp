@@ -60,6 +60,9 @@ inline JpegHeader read_jpeg_header(std::span<std::uint8_t const> file, std::stri
       h.height = byte(1) << 8 | byte(2), h.width = byte(3) << 8 | byte(4), h.components = byte(5);
       require<FileError>(h.components == 1 || h.components == 3 || h.components == 4, name, ": JPEG of ", h.components, " components; expected 1, 3 or 4");
       check_extents(text(name, ": JPEG"), h.width, h.height, limits);
+      // A Huffman code has at least one bit, and the largest group of samples is 32 x 32 pixels.
+      require<FileError>(marker >= 0xC9 || h.width * h.height / (8 * 1024) <= static_cast<Size>(file.size()), name, ": JPEG of ", h.width, " x ",
+                         h.height, " pixels in ", file.size(), " bytes, too few for any picture of this size");
     } else if (marker == 0xE1 && segment.starts_with(std::string_view("Exif\0\0", 6))) {
       exif.insert(exif.end(), segment.begin() + (exif.empty() ? 0 : 6), segment.end());
     } else if (marker == 0xE1 && segment.starts_with(std::string_view("http://ns.adobe.com/xap/1.0/\0", 29))) {
@@ -181,8 +184,7 @@ inline bool run_jpeg(JpegJob& job, std::uint8_t const* file, std::size_t size) {
 inline Image decode_jpeg(std::span<std::uint8_t const> file, ReadOptions const& options = {}, std::string_view name = "JPEG data") {
   require<FileError>(is_jpeg(file), name, ": not a JPEG file");
   detail::JpegHeader const header = detail::read_jpeg_header(file, name, options.limits);
-  Image out{static_cast<int>(header.width), static_cast<int>(header.height), {}};
-  out.rgb.resize(static_cast<std::size_t>(3 * header.width * header.height));
+  Image out{static_cast<int>(header.width), static_cast<int>(header.height), detail::pixel_memory(3 * header.width * header.height, name)};
   std::vector<std::uint8_t> row(header.components == 4 ? static_cast<std::size_t>(4 * header.width) : 0);
   detail::JpegJob job{};
   job.max_scans = options.limits.scans, job.width = header.width, job.height = header.height, job.rgb = out.rgb.data(), job.row = row.data();

@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <mgm/io/atomic_file.hpp>
 #include <mgm/io/exif.hpp>
 #include <mgm/io/png_chunks.hpp>
 
@@ -62,16 +65,14 @@ inline bool run_png(PngJob& job) {
         std::longjmp(j->escape, 1);
       },
       [](png_structp, png_const_charp) {});
-  png_infop volatile info = png != nullptr ? png_create_info_struct(png) : nullptr;
+  png_infop info = png != nullptr ? png_create_info_struct(png) : nullptr;
   if (info == nullptr) {
     png_destroy_read_struct(&png, nullptr, nullptr);
     std::strcpy(job.error, "out of memory");
     return false;
   }
-  png_infop const details = info;
   if (setjmp(job.escape) != 0) {
-    png_infop doomed = info;
-    png_destroy_read_struct(&png, &doomed, nullptr);
+    png_destroy_read_struct(&png, &info, nullptr);
     return false;
   }
   png_set_read_fn(png, &job, [](png_structp p, png_bytep to, std::size_t bytes) {
@@ -83,13 +84,12 @@ inline bool run_png(PngJob& job) {
   png_set_user_limits(png, 0x7FFFFFFF, 0x7FFFFFFF);  // ours were checked before
   png_set_crc_action(png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);  // everything but the pixels: checked, not kept
-  png_read_info(png, details);
+  png_read_info(png, info);
   if (job.header->colour == 3) {
     png_colorp colours = nullptr;
     int count = 0;
-    png_get_PLTE(png, details, &colours, &count);
-    for (int i = 0; i < 256; ++i)  // beyond its end Pillow's palette is grey
-      for (int c = 0; c < 3; ++c) job.palette[3 * i + c] = static_cast<std::uint8_t>(i);
+    png_get_PLTE(png, info, &colours, &count);
+    std::memset(job.palette, 0, sizeof job.palette);  // colours beyond its end are black
     for (int i = 0; i < count; ++i)
       job.palette[3 * i] = colours[i].red, job.palette[3 * i + 1] = colours[i].green, job.palette[3 * i + 2] = colours[i].blue;
   }
@@ -107,8 +107,7 @@ inline bool run_png(PngJob& job) {
   png_read_end(png, nullptr);
   if (job.header->interlaced)
     for (Size y = 0; y < height; ++y) png_row_to_rgb(job, job.rows[y], job.rgb + 3 * y * job.header->width);
-  png_infop done = info;
-  png_destroy_read_struct(&png, &done, nullptr);
+  png_destroy_read_struct(&png, &info, nullptr);
   return true;
 }
 
@@ -124,15 +123,28 @@ inline bool run_png(PngJob& job) {
 inline Image decode_png(std::span<std::uint8_t const> file, ReadOptions const& options = {}, std::string_view name = "PNG data") {
   require<FileError>(is_png(file), name, ": not a PNG file");
   detail::PngHeader const header = detail::read_png_header(file, name, options.limits);
-  Image out{static_cast<int>(header.width), static_cast<int>(header.height), {}};
-  out.rgb.resize(static_cast<std::size_t>(3 * header.width * header.height));
-  std::vector<std::uint8_t> stored(static_cast<std::size_t>(header.row_bytes * (header.interlaced ? header.height : 1)));
+  Image out{static_cast<int>(header.width), static_cast<int>(header.height), detail::pixel_memory(3 * header.width * header.height, name)};
+  auto stored = detail::pixel_memory(header.row_bytes * (header.interlaced ? header.height : 1), name);
   std::vector<std::uint8_t*> rows(static_cast<std::size_t>(header.height));
   for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = stored.data() + (header.interlaced ? y * static_cast<std::size_t>(header.row_bytes) : 0);
   detail::PngJob job{file.data(), file.size(), 0, rows.data(), &header, out.rgb.data(), {}, {}, {}};
   bool const whole = detail::run_png(job);
   require<FileError>(whole, name, ": damaged PNG: ", std::string_view(job.error));
   return options.exif == Exif::apply ? upright(std::move(out), header.orientation.value_or(1)) : out;
+}
+
+/// Writes a picture as PNG, 8-bit RGB: whole or not at all. Throws FileError; the old file is then still there.
+inline void write_png(std::string const& path, Image const& picture) {
+  static_cast<void>(PixelView(picture));  // refuses sizes that disagree
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = static_cast<png_uint_32>(picture.width), image.height = static_cast<png_uint_32>(picture.height);
+  image.format = PNG_FORMAT_RGB;
+  png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
+  auto file = detail::pixel_memory(static_cast<Size>(bytes), path);
+  int const done = png_image_write_to_memory(&image, file.data(), &bytes, 0, picture.rgb.data(), 0, nullptr);
+  require<FileError>(done != 0, "cannot write ", path, ": ", std::string_view(image.message));
+  write_file(path, {reinterpret_cast<char const*>(file.data()), static_cast<std::size_t>(bytes)});
 }
 
 }  // namespace mgm::inline v0::io

@@ -1,16 +1,12 @@
 /// Picture files: PNG and JPEG, told apart by their content, whatever they are called. Belongs to mgm::images.
 #pragma once
-#include <cerrno>
+#include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <vector>
 
+#include <mgm/io/file.hpp>
 #include <mgm/io/image.hpp>
 #include <mgm/io/jpeg.hpp>
 #include <mgm/io/png.hpp>
@@ -30,21 +26,12 @@ inline Image decode_image(std::span<std::uint8_t const> file, ReadOptions const&
 }
 
 /// `decode_image` of a file. Throws also FileError when it cannot be opened or read, LimitError when it is larger than allowed.
-inline Image read_image(std::filesystem::path const& path, ReadOptions const& options = {}) {
-  std::string const name = mgm::quoted(path.string());
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> const file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  require<FileError>(file != nullptr, name, ": cannot open the picture: ", std::generic_category().message(errno));
-  std::vector<std::uint8_t> bytes;
-  for (std::size_t got = 1; got > 0;) {  // by pieces: a pipe has no size
-    std::size_t const at = bytes.size();
-    bytes.resize(at + (at < 65536 ? 65536 : at));
-    got = std::fread(bytes.data() + at, 1, bytes.size() - at, file.get());
-    bytes.resize(at + got);
-    require<LimitError>(static_cast<Size>(bytes.size()) <= options.limits.file_bytes, name, ": more than ", options.limits.file_bytes,
-                        " bytes; raise ImageLimits::file_bytes to read it");
-  }
-  require<FileError>(std::ferror(file.get()) == 0, name, ": cannot read the picture: ", std::generic_category().message(errno));
-  return decode_image(bytes, options, name);
+inline Image read_image(std::string const& path, ReadOptions const& options = {}) {
+  auto const file = MappedFile::open(path, Access::read);  // a copy: a file that shrinks while it is read must not end the process
+  require<LimitError>(file->size() <= options.limits.file_bytes, path, ": a file of ", file->size(), " bytes; the limit is ",
+                      options.limits.file_bytes, ", raise ImageLimits::file_bytes to read it");
+  Bytes const bytes = file->view(0, file->size());
+  return decode_image({reinterpret_cast<std::uint8_t const*>(bytes.data), static_cast<std::size_t>(bytes.size)}, options, path);
 }
 
 }  // namespace mgm::inline v0::io

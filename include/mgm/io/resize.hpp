@@ -187,7 +187,7 @@ inline Image resize_bicubic(PixelView picture, ResizePlan const& plan, Executor 
   auto const down = detail::place(bicubic_taps(p.canvas_height, p.full_height, p.crop_top, p.height), p.top, picture.height());
   bool const columns_first = p.canvas_height > p.full_height &&
                              Size{p.canvas_height} - p.full_height > 2 * (Size{p.canvas_width} - p.full_width);
-  Image out{p.width, p.height, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * Size{p.width} * p.height))};
+  Image out{p.width, p.height, detail::pixel_memory(3 * Size{p.width} * p.height, "resize")};
   int const bands = std::clamp(p.height / 24, 1, 64);
   run.parallel(bands, [&](Size band) {
     int const begin = static_cast<int>(p.height * band / bands), end = static_cast<int>(p.height * (band + 1) / bands);
