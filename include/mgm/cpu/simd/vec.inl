@@ -22,6 +22,13 @@ typedef std::uint32_t Um __attribute__((vector_size(4 * kLanes), aligned(2), may
 typedef std::uint16_t Hm __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
 
 MGM_INLINE F set(float x) { return F{} + x; }
+MGM_INLINE U word(std::uint32_t x) {
+#if MGM_ISA_LEVEL >= 2
+  return (U)_mm512_set1_epi32((int)x);
+#else
+  return U{} + x;
+#endif
+}
 MGM_INLINE F as_float(U x) { return (F)x; }
 MGM_INLINE F as_float(I x) { return (F)x; }
 MGM_INLINE U as_word(F x) { return (U)x; }
@@ -92,11 +99,29 @@ MGM_INLINE float peak(F x) {
 }
 
 /// bf16 bits as stored to float and back; rounds as core's bf16 does.
-MGM_INLINE F widen_bf16(H h) { return as_float(__builtin_convertvector(h, U) << 16); }
+MGM_INLINE U widen_bits(H h) {  // spelled out: g++ 12 splits a conversion of vectors in halves
+#if MGM_ISA_LEVEL >= 2
+  return (U)_mm512_maskz_cvtepu16_epi32((__mmask16)-1, (__m256i)h);
+#elif MGM_ISA_LEVEL == 1
+  return (U)_mm256_cvtepu16_epi32((__m128i)h);
+#else
+  return __builtin_convertvector(h, U);
+#endif
+}
+MGM_INLINE H narrow_bits(U u) {  // words below 2^16
+#if MGM_ISA_LEVEL >= 2
+  return (H)_mm512_maskz_cvtepi32_epi16((__mmask16)-1, (__m512i)u);
+#elif MGM_ISA_LEVEL == 1
+  __m256i const pairs = _mm256_packus_epi32((__m256i)u, (__m256i)u);
+  return (H)_mm256_castsi256_si128(_mm256_permute4x64_epi64(pairs, 0x08));
+#else
+  return __builtin_convertvector(u, H);
+#endif
+}
+MGM_INLINE F widen_bf16(H h) { return as_float(widen_bits(h) << 16); }
 MGM_INLINE H narrow_bf16(F x) {
   U const u = as_word(x), rounded = (u + 0x7FFFu + ((u >> 16) & 1u)) >> 16;
-  U const word = as_word(select(x == x, as_float(rounded), as_float((u >> 16) | 0x40u)));
-  return __builtin_convertvector(word, H);
+  return narrow_bits(as_word(select(x == x, as_float(rounded), as_float((u >> 16) | 0x40u))));
 }
 /// IEEE half as stored to float and back; rounds as core's half does.
 MGM_INLINE F widen_half(H h) {
@@ -217,7 +242,14 @@ MGM_INLINE void transpose(U (&r)[kLanes]) {
 
 #if MGM_ISA_LEVEL >= 3
 /// sum[l] + a[2l]·b[2l] + a[2l+1]·b[2l+1], the lanes being pairs of bf16. Subnormals count as zero.
-MGM_INLINE F dot2(F sum, U a, U b) { return (F)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
+MGM_INLINE F dot2(F sum, U a, U b) {
+#  if defined(__clang__)  // as text: clang 16's optimiser does not come back from the cost of shuffling 32 bf16
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
+#  else
+  return (F)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
+#  endif
+}
 #endif
 
 }  // namespace mgm::inline v0::cpu::MGM_ISA
