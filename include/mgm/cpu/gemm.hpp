@@ -1,41 +1,33 @@
-/// Matrix products on the CPU.
+/// Matrix products on the CPU: panels, register tiles, blocks for L1 and L2, epilogue at the store. Weights are read as they are stored.
 #pragma once
 #include <mgm/core/epilogue.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
+#include <mgm/cpu/gemv.hpp>
+#include <mgm/cpu/simd/scratch.hpp>
 #include <mgm/cpu/simd/vec.hpp>
+
+#define MGM_SIMD_SOURCE <mgm/cpu/gemm.inl>
+#include <mgm/cpu/simd/foreach_isa.hpp>
 
 namespace mgm::inline v0::cpu {
 
-namespace detail {
-template <Real T, class TOut, bool kTransposed>
-void gemm_plain(Executor const& ex, View<T const, 2, Cpu> a, View<T const, 2, Cpu> w, Epilogue<T, Cpu> const& e, View<TOut, 2, Cpu> out) {
-  ex.parallel(out.extent(0), [&](Size m) {
-    for (Size n = 0; n < out.extent(1); ++n) {
-      float sum = 0;
-      for (Size k = 0; k < a.extent(1); ++k) sum += float(a(m, k)) * float(kTransposed ? w(n, k) : w(k, n));
-      float y = sum * e.alpha;
-      if (e.bias.data()) y += float(e.bias(n));
-      y = static_cast<float>(activate(e.activation, double(y)));
-      if (e.scale.data()) y *= float(e.scale(n));
-      if (e.factor.data()) y *= float(e.factor(m, n));
-      if (e.residual.data()) y += float(e.residual(m, n));
-      out(m, n) = TOut(y);
-    }
-  });
-}
-}  // namespace detail
-
-/// out = epilogue(a·wᵀ).   a (M, K), w (N, K) as checkpoints store it, out (M, N) of T or float; sums in float.
-/// Last axes contiguous, rows at any stride. Shapes must fit (ops checks them). The same bits for any number of threads.
+/// out = epilogue(a·wᵀ).   a (M, K), w (N, K) as checkpoints store it, out (M, N) of T or float.
+/// Sums in float; bf16 products by pairs on avx512_bf16 (subnormal bf16 count as zero there), else exactly widened, then float FMA.
+/// Last axes contiguous, rows at any stride; shapes must fit (ops checks them). K = 0 gives the epilogue of zero.
+/// Returns when done. The same bits for any number of threads. 2·M·N·K flops; w is read once for up to 384 rows or more.
+/// Throws MemoryError.
 template <Real T, class TOut>
 void gemm_nt(Executor const& ex, View<T const, 2, Cpu> a, View<T const, 2, Cpu> w, Epilogue<T, Cpu> const& e, View<TOut, 2, Cpu> out) {
-  detail::gemm_plain<T, TOut, true>(ex, a, w, e, out);
+  if (out.extent(0) <= kFewRows) return gemv_nt<T, TOut>(ex, a, w, e, out);
+  if constexpr (std::is_same_v<T, bf16>) MGM_SIMD_CALL_BF16(ex.isa, gemm<T, TOut, true>(ex, a, w, e, out));
+  else MGM_SIMD_CALL(ex.isa, gemm<T, TOut, true>(ex, a, w, e, out));
 }
 /// out = epilogue(a·w).   a (M, K), w (K, N), out (M, N); else as gemm_nt.
 template <Real T, class TOut>
 void gemm_nn(Executor const& ex, View<T const, 2, Cpu> a, View<T const, 2, Cpu> w, Epilogue<T, Cpu> const& e, View<TOut, 2, Cpu> out) {
-  detail::gemm_plain<T, TOut, false>(ex, a, w, e, out);
+  if constexpr (std::is_same_v<T, bf16>) MGM_SIMD_CALL_BF16(ex.isa, gemm<T, TOut, false>(ex, a, w, e, out));
+  else MGM_SIMD_CALL(ex.isa, gemm<T, TOut, false>(ex, a, w, e, out));
 }
 
 }  // namespace mgm::inline v0::cpu
