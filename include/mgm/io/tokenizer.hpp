@@ -12,6 +12,7 @@
 #include <mgm/core/error.hpp>
 #include <mgm/io/file.hpp>
 #include <mgm/io/vocab/engine.hpp>
+#include <mgm/io/vocab/open_fast.hpp>
 #include <mgm/io/vocab/slow_llama.hpp>
 
 namespace mgm::inline v0::io {
@@ -154,17 +155,18 @@ class StreamDecoder {
   std::unique_ptr<vocab::Decoding> decoding_;
 };
 
-inline constexpr Size kMaxModelBytes = 256 << 20;  ///< of a vocabulary file
-
 inline Tokenizer Tokenizer::open(std::string const& folder, Options options) {
   std::error_code none;
-  require<FileError>(std::filesystem::is_directory(folder, none), "cannot open a tokenizer: ", folder, " is not a folder");
-  (void)options;
-  std::string const file = vocab::path_in(folder, "tokenizer.model");
-  require<FileError>(vocab::has_file(folder, "tokenizer.model"), folder,
+  require<FileError>(std::filesystem::is_directory(folder, none), "cannot open a tokenizer: expected a folder, found ", folder);
+  bool const model = vocab::has_file(folder, "tokenizer.model"), json = vocab::has_file(folder, "tokenizer.json");
+  bool const clip = vocab::has_file(folder, "vocab.json") && vocab::has_file(folder, "merges.txt");
+  require<FileError>(model || json || clip, folder,
                      ": expected tokenizer files (tokenizer.json, tokenizer.model, or vocab.json with merges.txt), found none");
-  auto model = std::make_shared<vocab::SentencePiece const>(vocab::read_sentencepiece_file(read_text(file, kMaxModelBytes), file), file);
-  return Tokenizer(std::make_shared<vocab::SlowLlama>(std::move(model), vocab::read_settings(folder), file));
+  bool slow = model && options.prefer != Prefer::fast;
+  if (model && json && options.prefer == Prefer::automatic) slow = vocab::detail::class_of(vocab::read_settings(folder)) == "LlamaTokenizer";
+  if (json && !slow) return Tokenizer(vocab::open_tokenizer_json(folder));
+  if (!model) return Tokenizer(vocab::open_clip_vocabulary(folder));
+  return Tokenizer(vocab::open_sentencepiece(folder));
 }
 
 }  // namespace mgm::inline v0::io

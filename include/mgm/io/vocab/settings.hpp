@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ struct AddedToken {
 inline constexpr std::array<std::string_view, 7> kSpecialNames = {"bos_token", "eos_token", "unk_token", "sep_token",
                                                                   "pad_token", "cls_token", "mask_token"};
 inline constexpr int kMaxTokenId = 1 << 24;
+inline constexpr Size kMaxVocabularyBytes = 256 << 20;  ///< of one vocabulary file
 
 /// What the small files say. Without an `added_tokens_decoder` the two older files count, with it they do not, as in the original library.
 struct Settings {
@@ -37,6 +39,7 @@ struct Settings {
   std::map<std::string, AddedToken, std::less<>> named;   ///< by kSpecialNames, those that are set
   std::map<std::string, bool, std::less<>> absent;        ///< names set to null
   std::vector<AddedToken> additional;                     ///< additional_special_tokens
+  std::set<std::string, std::less<>> objects;             ///< texts of those that were declared with flags of their own
   std::map<int, AddedToken> added;                        ///< by id
   bool has_decoder = false;                               ///< tokenizer_config.json carries added_tokens_decoder
   std::optional<bool> legacy, add_bos, add_eos, lower_case, add_prefix_space;
@@ -88,13 +91,15 @@ inline void read_named(Settings& out, Json const& object, std::string_view where
     if (at->is_null()) {
       out.absent[std::string(name)] = true;
     } else {
-      out.named[std::string(name)] = read_named_token(*at, text(where, ": ", name));
+      AddedToken const token = out.named[std::string(name)] = read_named_token(*at, text(where, ": ", name));
+      if (at->is_object()) out.objects.insert(token.content);
     }
   }
   if (Json const* more = find_key(object, "additional_special_tokens", where)) {
     require<ConfigError>(more->is_array(), where, ": additional_special_tokens: expected an array");
     for (Json const& value : *more) {
       AddedToken const token = read_named_token(value, text(where, ": additional_special_tokens"));
+      if (value.is_object()) out.objects.insert(token.content);
       if (std::ranges::none_of(out.additional, [&](AddedToken const& t) { return t.content == token.content; }))
         out.additional.push_back(token);
     }

@@ -12,6 +12,7 @@
 
 #include <mgm/io/vocab/engine.hpp>
 #include <mgm/io/vocab/sentencepiece.hpp>
+#include <mgm/io/vocab/tokenizer_json.hpp>
 #include <mgm/io/vocab/whitespace.hpp>
 
 namespace mgm::inline v0::io::vocab {
@@ -302,5 +303,18 @@ class SlowLlama final : public Engine {
   std::size_t unknown_tokens_ = 0;
   int size_ = 0;
 };
+
+/// Reads `folder`/tokenizer.model and the small files beside it. Throws FileError, ConfigError, LimitError.
+[[nodiscard]] inline std::shared_ptr<Engine const> open_sentencepiece(std::string const& folder) {
+  std::string const file = path_in(folder, "tokenizer.model");
+  auto model = std::make_shared<SentencePiece const>(read_sentencepiece_file(read_text(file, kMaxVocabularyBytes), file), file);
+  Settings settings = read_settings(folder);
+  if (!settings.has_decoder && has_file(folder, "tokenizer.json")) {  // then the original takes the added tokens from there
+    std::string const beside = path_in(folder, "tokenizer.json");
+    auto const added = read_added_tokens(read_tokenizer_json(read_text(beside, kMaxVocabularyBytes), beside).rest, beside);
+    settings = read_settings(folder, {added.begin(), added.end()});
+  }
+  return std::make_shared<SlowLlama>(std::move(model), std::move(settings), file);
+}
 
 }  // namespace mgm::inline v0::io::vocab
