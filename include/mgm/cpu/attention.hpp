@@ -1,40 +1,28 @@
 /// Scaled dot-product attention on the CPU.
 #pragma once
-#include <vector>
-
-#include <cmath>
-#include <vector>
+#include <type_traits>
 
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
-#include <mgm/cpu/simd/vec.hpp>
+#include <mgm/cpu/gemv.hpp>
+
+#define MGM_SIMD_SOURCE <mgm/cpu/attention_blocks.inl>
+#include <mgm/cpu/simd/foreach_isa.hpp>
+#define MGM_SIMD_SOURCE <mgm/cpu/attention_stream.inl>
+#include <mgm/cpu/simd/foreach_isa.hpp>
 
 namespace mgm::inline v0::cpu {
 
 /// out[i,h] = Σ_j softmax_j(scale·q[i,h]·k[j,g])·v[j,g],  g = h / (H / Hkv).
 /// q, out (Tq, H, d); k, v (Tk, Hkv, d); any strides, last axis contiguous. Causal: query i stands at Tk − Tq + i and sees no later key.
-/// Softmax in float. Shapes must fit (ops checks them). The same bits for any number of threads.
+/// Scores, softmax and sums in float; for bf16 on avx512_bf16 the probabilities of many rows are rounded to bf16 before they meet v.
+/// Shapes must fit (ops checks them). Returns when done. The same bits for any number of threads. 4·Tq·Tk·H·d flops, half if causal;
+/// up to 16 rows for each key/value head (decoding) k and v are read once. Throws MemoryError.
 template <Real T>
 void attention(Executor const& ex, View<T const, 3, Cpu> q, View<T const, 3, Cpu> k, View<T const, 3, Cpu> v, float scale, bool causal,
                View<T, 3, Cpu> out) {
-  Size const tq = q.extent(0), heads = q.extent(1), d = q.extent(2), tk = k.extent(0);
-  ex.parallel(tq * heads, [&](Size task) {
-    Size const i = task / heads, h = task % heads, g = h / (heads / k.extent(1)), seen = causal ? tk - tq + i + 1 : tk;
-    std::vector<float> p(static_cast<std::size_t>(seen)), sum(static_cast<std::size_t>(d));
-    float top = -INFINITY, mass = 0;
-    for (Size j = 0; j < seen; ++j) {
-      float s = 0;
-      for (Size c = 0; c < d; ++c) s += float(q(i, h, c)) * float(k(j, g, c));
-      p[static_cast<std::size_t>(j)] = s * scale;
-      top = s * scale > top ? s * scale : top;
-    }
-    for (Size j = 0; j < seen; ++j) {
-      float const e = std::exp(p[static_cast<std::size_t>(j)] - top);
-      mass += e;
-      for (Size c = 0; c < d; ++c) sum[static_cast<std::size_t>(c)] += e * float(v(j, g, c));
-    }
-    for (Size c = 0; c < d; ++c) out(i, h, c) = T(sum[static_cast<std::size_t>(c)] / mass);
-  });
+  if constexpr (std::is_same_v<T, bf16>) MGM_SIMD_CALL_BF16(ex.isa, attend<T>(ex, q, k, v, scale, causal, out));
+  else MGM_SIMD_CALL(ex.isa, attend<T>(ex, q, k, v, scale, causal, out));
 }
 
 }  // namespace mgm::inline v0::cpu

@@ -21,7 +21,15 @@ typedef float Fm __attribute__((vector_size(4 * kLanes), aligned(4), may_alias))
 typedef std::uint32_t Um __attribute__((vector_size(4 * kLanes), aligned(2), may_alias));
 typedef std::uint16_t Hm __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
 
-MGM_INLINE F set(float x) { return F{} + x; }
+MGM_INLINE F set(float x) {
+#if MGM_ISA_LEVEL >= 2
+  return (F)_mm512_set1_ps(x);
+#elif MGM_ISA_LEVEL == 1
+  return (F)_mm256_set1_ps(x);
+#else
+  return F{x, x, x, x};
+#endif
+}
 MGM_INLINE U word(std::uint32_t x) {
 #if MGM_ISA_LEVEL >= 2
   return (U)_mm512_set1_epi32((int)x);
