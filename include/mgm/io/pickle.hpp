@@ -273,6 +273,8 @@ inline void PickleReader::step(unsigned char op) {
     case 'c': {
       auto const module = take_line(), member = take_line();
       auto const word = find_word(module, member);
+      if (!word && module.starts_with("torch") && (member.ends_with("Storage") || module == "torch"))
+        fail("global ", mgm::quoted(mgm::text(module, ".", member)), " is not supported; tensors of ", dtype_list(), " are");
       if (!word) fail("global ", mgm::quoted(mgm::text(module, ".", member)), " is not allowed; only what rebuilds tensors is read");
       return push({V::word, 0, static_cast<std::int64_t>(*word)});
     }

@@ -34,7 +34,7 @@ class SafetensorsHandler : public JsonHandler {
 
   bool null() { return scalar("null"); }
   bool boolean(bool) { return scalar("true or false"); }
-  bool number_integer(std::int64_t v) { return number(v >= 0, static_cast<std::uint64_t>(v), "a negative number"); }
+  bool number_integer(std::int64_t) { return number(false, 0, "a negative number"); }  // -0 too
   bool number_unsigned(std::uint64_t v) { return number(true, v, ""); }
   bool number_float(double, std::string const&) { return number(false, 0, "a number that is not an integer below 2^64"); }
   bool binary(nlohmann::json::binary_t&) { fail("not JSON: binary value"); }
