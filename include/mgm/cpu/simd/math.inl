@@ -58,13 +58,13 @@ MGM_INLINE F normal_tail(F a) {
   return exp(a * a * set(-0.5f)) * q * t;
 }
 
-/// The activations of core/epilogue.hpp. Large |x| gives x or 0, never NaN; NaN stays NaN.
+/// The activations of core/epilogue.hpp. Finite x gives a finite result, far out x or 0; NaN and −∞ give NaN, as the definitions do.
 MGM_INLINE F gelu(F x) {
-  F const product = x * normal_tail(min(abs(x), set(20.0f)));  // beyond 20 the tail is 0 in float; abs keeps NaN out of min's way
+  F const product = x * normal_tail(min(abs(x), set(20.0f)));  // beyond 20 the tail is 0 in float
   return select(x > set(0.0f), x - product, product);
 }
-/// x·σ(k·x) without the 0·∞ of a far negative x.
-MGM_INLINE F gated(F x, F minus_kx) { return x / (set(1.0f) + exp(min(minus_kx, set(88.0f)))); }
+/// x·σ(u), given −u: a far negative finite x is divided by infinity.
+MGM_INLINE F gated(F x, F minus_u) { return x / (set(1.0f) + exp(minus_u)); }
 MGM_INLINE F silu(F x) { return gated(x, -x); }
 MGM_INLINE F quick_gelu(F x) { return gated(x, set(-1.702f) * x); }
 /// ½x·(1 + tanh u) = x·σ(2u), u = √(2/π)·(x + 0.044715 x³).

@@ -147,12 +147,12 @@ MGM_INLINE F widen_half(H h) {
 MGM_INLINE H narrow_half(F x) {
 #if MGM_ISA_LEVEL >= 2
   H const h = (H)_mm512_maskz_cvtps_ph((__mmask16)-1, (__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  H const nan = __builtin_convertvector(((as_word(x) >> 16) & 0x8000u) | 0x7E00u, H);  // one NaN, as core's
-  return __builtin_convertvector(x != x, H) ? nan : h;
+  H const nan = narrow_bits(((as_word(x) >> 16) & 0x8000u) | 0x7E00u);  // one NaN, as core's
+  return narrow_bits(as_word(as_float(x != x)) & 0xFFFFu) ? nan : h;
 #elif MGM_ISA_LEVEL == 1
   H const h = (H)_mm256_cvtps_ph((__m256)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  H const nan = __builtin_convertvector(((as_word(x) >> 16) & 0x8000u) | 0x7E00u, H);
-  return __builtin_convertvector(x != x, H) ? nan : h;
+  H const nan = narrow_bits(((as_word(x) >> 16) & 0x8000u) | 0x7E00u);  // one NaN, as core's
+  return narrow_bits(as_word(as_float(x != x)) & 0xFFFFu) ? nan : h;
 #else
   U const u = as_word(x), sign = (u >> 16) & 0x8000u, m = u & 0x7FFFFFFFu;
   U const normal = (m - 0x38000000u + 0xFFFu + ((m >> 13) & 1u)) >> 13;
