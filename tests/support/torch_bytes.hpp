@@ -79,7 +79,7 @@ inline std::string floats(int count) {
   for (int i = 0; i < count; ++i) out += le(static_cast<float>(i));
   return out;
 }
-std::vector<Entry> archive(std::string const& object = kObject) {
+inline std::vector<Entry> archive(std::string const& object = kObject) {
   return {{"a/data.pkl", object}, {"a/byteorder", "little"}, {"a/data/0", floats(6)}, {"a/version", "3\n"}};
 }
 /// `bytes` with the `n`-th `find` changed: `with` written `ahead` bytes after it.
