@@ -83,8 +83,8 @@ TEST(Exif, Xmp) {
 
 TEST(Exif, Turns) {
   // A picture of 3 × 2 whose pixels are named abc / def; each orientation as Pillow turns it.
-  std::pair<int, std::string> const want[] = {{1, "abc/def"}, {2, "cba/fed"}, {3, "fed/cba"}, {4, "def/abc"}, {5, "ad/be/cf"}, {6, "da/eb/fc"}, {7, "fc/eb/da"}, {8, "cf/be/ad"},
-                                              {0, "abc/def"}, {9, "abc/def"}};
+  std::pair<int, std::string> const want[] = {{1, "abc/def"},  {2, "cba/fed"},  {3, "fed/cba"},  {4, "def/abc"}, {5, "ad/be/cf"},
+                                              {6, "da/eb/fc"}, {7, "fc/eb/da"}, {8, "cf/be/ad"}, {0, "abc/def"}, {9, "abc/def"}};
   for (auto const& [n, rows] : want) {
     io::Image picture{3, 2, {}};
     for (char const c : std::string("abcdef"))

@@ -13,7 +13,9 @@ std::array<int, 3> at(Image const& image, int x, int y) {
   auto const* p = image.rgb.data() + 3 * (y * image.width + x);
   return {p[0], p[1], p[2]};
 }
-View<float const, 2, Cpu> grid_of(std::vector<float> const& values, Size rows) { return {values.data(), {{rows, static_cast<Size>(values.size()) / rows}}}; }
+View<float const, 2, Cpu> grid_of(std::vector<float> const& values, Size rows) {
+  return {values.data(), {{rows, static_cast<Size>(values.size()) / rows}}};
+}
 
 TEST(Heatmap, MoreIsLighter) {
   auto const luma = [](float v) {
@@ -59,7 +61,8 @@ TEST(Heatmap, TheBarRunsFromZeroToFourAndIsLabelled) {
     for (std::size_t c = 0; c < 3; ++c) EXPECT_NEAR(got[c], heat[c], 3) << k;
     int ink = 0;  // of the label beside it
     for (int dy = -14; dy <= 14; ++dy)
-      for (int dx = 20; dx < 60; ++dx) ink += at(out, x + dx, std::clamp(12 + 447 * (4 - k) / 4 + dy, 0, out.height - 1)) == std::array{20, 20, 20};
+      for (int dx = 20; dx < 60; ++dx)
+        ink += at(out, x + dx, std::clamp(12 + 447 * (4 - k) / 4 + dy, 0, out.height - 1)) == std::array{20, 20, 20};
     EXPECT_GT(ink, 20) << k;
   }
 }

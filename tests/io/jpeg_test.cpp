@@ -116,13 +116,14 @@ TEST(Jpeg, ScansAreCounted) {
   EXPECT_NO_THROW(decode(file));
   expect_refused([&] { decode(file, {.limits = {.scans = static_cast<int>(scans) - 1}}); }, Code::file, "more scans");
   auto const first = std::find_if(parts.begin(), parts.end(), [](auto const& s) { return s.marker == 0xDA; });
-  std::vector<JpegSegment> const again(first - 1, first + 1);  // with its Huffman table
+  std::vector<JpegSegment> const again(first - 1, first + 1);                              // with its Huffman table
   for (int i = 0; i < 10'000; ++i) parts.insert(parts.end(), again.begin(), again.end());  // a bomb: each costs a pass over the picture
   expect_refused([&] { decode(jpeg_file(parts)); }, Code::file, "more scans");
 }
 
 TEST(Jpeg, EveryTruncationIsRefused) {
-  for (std::string const name : {"RGB_75.jpg", "RGB_progressive.jpg", "odd_arithmetic.jpg", "restart_blocks.jpg", "odd_ycck.jpg", "exif_6.jpg"}) {
+  for (std::string const name :
+       {"RGB_75.jpg", "RGB_progressive.jpg", "odd_arithmetic.jpg", "restart_blocks.jpg", "odd_ycck.jpg", "exif_6.jpg"}) {
     std::string const file = slurp(support::image_data(name));
     ASSERT_NO_THROW(decode(file)) << name;
     for (std::size_t n = 0; n < file.size(); ++n) EXPECT_THROW(decode(file.substr(0, n)), Error) << name << " cut at " << n;
@@ -131,7 +132,8 @@ TEST(Jpeg, EveryTruncationIsRefused) {
 
 // A flipped bit need not be noticed, but what comes back is then a whole picture of the size that the file says.
 TEST(Jpeg, EveryFlippedBitIsRefusedOrGivesAPicture) {
-  for (std::string const name : {"RGB_75.jpg", "RGB_progressive.jpg", "odd_arithmetic.jpg", "restart_blocks.jpg", "odd_ycck.jpg", "exif_6.jpg"}) {
+  for (std::string const name :
+       {"RGB_75.jpg", "RGB_progressive.jpg", "odd_arithmetic.jpg", "restart_blocks.jpg", "odd_ycck.jpg", "exif_6.jpg"}) {
     std::string const file = slurp(support::image_data(name));
     int refused = 0;
     for (std::size_t n = 0; n < file.size(); ++n) {
@@ -157,7 +159,8 @@ TEST(Jpeg, DamageBetweenRestartMarkersIsPassedOver) {
   scan[second - 3] = static_cast<char>(~scan[second - 3]);
   Image const whole = decode(file), damaged = decode(jpeg_file(parts));
   EXPECT_EQ(damaged.width, whole.width);
-  EXPECT_EQ(std::vector<std::uint8_t>(damaged.rgb.end() - 30, damaged.rgb.end()), std::vector<std::uint8_t>(whole.rgb.end() - 30, whole.rgb.end()));
+  EXPECT_EQ(std::vector<std::uint8_t>(damaged.rgb.end() - 30, damaged.rgb.end()),
+            std::vector<std::uint8_t>(whole.rgb.end() - 30, whole.rgb.end()));
 }
 
 TEST(Jpeg, AfterARefusalTheNextFileIsRead) {

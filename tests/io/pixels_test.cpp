@@ -17,9 +17,12 @@ TEST(Pixels, NormalisationTableOfTheSpec) {
     float r, g, b;
     int half_r, half_g, half_b;
   };
-  for (Row const row : {Row{0, -1.79226255f, -1.75209713f, -1.48021984f, 0xbf2b, 0xbf02, 0xbdec}, {104, -0.274026185f, -0.191289201f, -0.00133289478f, 0xb462, 0xb21f, 0x9576},
-                        {116, -0.0988450721f, -0.0111960042f, 0.169307888f, 0xae53, 0xa1bb, 0x316b}, {122, -0.0112545202f, 0.0788505971f, 0.254628271f, 0xa1c3, 0x2d0c, 0x3413},
-                        {128, 0.0763361454f, 0.168897316f, 0.339948773f, 0x2ce3, 0x3168, 0x3570}, {255, 1.93033612f, 2.0748837f, 2.14589691f, 0x3fb9, 0x4026, 0x404b}}) {
+  for (Row const row : {Row{0, -1.79226255f, -1.75209713f, -1.48021984f, 0xbf2b, 0xbf02, 0xbdec},
+                        {104, -0.274026185f, -0.191289201f, -0.00133289478f, 0xb462, 0xb21f, 0x9576},
+                        {116, -0.0988450721f, -0.0111960042f, 0.169307888f, 0xae53, 0xa1bb, 0x316b},
+                        {122, -0.0112545202f, 0.0788505971f, 0.254628271f, 0xa1c3, 0x2d0c, 0x3413},
+                        {128, 0.0763361454f, 0.168897316f, 0.339948773f, 0x2ce3, 0x3168, 0x3570},
+                        {255, 1.93033612f, 2.0748837f, 2.14589691f, 0x3fb9, 0x4026, 0x404b}}) {
     EXPECT_EQ(table[0][row.level], row.r) << row.level;
     EXPECT_EQ(table[1][row.level], row.g) << row.level;
     EXPECT_EQ(table[2][row.level], row.b) << row.level;
@@ -34,9 +37,11 @@ TEST(Pixels, EqualPillowAndNumpyBitForBit) {
   int w, h, side, cases = 0;
   std::string aspect, want;
   while (lines >> w >> h >> side >> aspect >> want) {
-    Pixels const p = io::preprocess(support::noise(w, h), {.image_size_aux = side, .low_side = 16, .aspect = aspect == "pad" ? Aspect::pad : Aspect::square});
+    Pixels const p = io::preprocess(support::noise(w, h),
+                                    {.image_size_aux = side, .low_side = 16, .aspect = aspect == "pad" ? Aspect::pad : Aspect::square});
     auto const planes = io::channels_first(p.aux_view());
-    EXPECT_EQ(io::Sha256{}.update({reinterpret_cast<char const*>(planes.data()), 4 * planes.size()}).hex(), want) << w << " x " << h << ", " << side << ' ' << aspect;
+    EXPECT_EQ(io::Sha256{}.update({reinterpret_cast<char const*>(planes.data()), 4 * planes.size()}).hex(), want)
+        << w << " x " << h << ", " << side << ' ' << aspect;
     ++cases;
   }
   EXPECT_GE(cases, 40);
@@ -47,7 +52,9 @@ TEST(Pixels, PaddingIsTruncatedMeanAtTheFlooredOffset) {
   Image const out = io::fit_square(white, 4, Aspect::pad);  // (4 − 1)//2 = 1: one line above, two below
   for (int y = 0; y < 4; ++y)
     for (int x = 0; x < 4; ++x)
-      for (int c = 0; c < 3; ++c) EXPECT_EQ(out.rgb[static_cast<std::size_t>(3 * (4 * y + x) + c)], y == 1 ? 255 : io::kPadColour[static_cast<std::size_t>(c)]) << x << ", " << y;
+      for (int c = 0; c < 3; ++c)
+        EXPECT_EQ(out.rgb[static_cast<std::size_t>(3 * (4 * y + x) + c)], y == 1 ? 255 : io::kPadColour[static_cast<std::size_t>(c)])
+            << x << ", " << y;
   Image const tall{1, 4, std::vector<std::uint8_t>(12, 255)};
   Image const turned = io::fit_square(tall, 4, Aspect::pad);
   for (std::size_t x = 0; x < 4; ++x) EXPECT_EQ(turned.rgb[3 * x], x == 1 ? 255 : 122);
@@ -56,7 +63,8 @@ TEST(Pixels, PaddingIsTruncatedMeanAtTheFlooredOffset) {
 // A ramp shows the coordinates themselves: value at tap position t is t.
 TEST(Pixels, BilinearTapsOfTheSpec) {
   std::vector<float> ramp(768 * 3);
-  for (std::size_t x = 0; x < 768; ++x) ramp[3 * x] = static_cast<float>(x), ramp[3 * x + 1] = static_cast<float>(x % 2), ramp[3 * x + 2] = 1;
+  for (std::size_t x = 0; x < 768; ++x)
+    ramp[3 * x] = static_cast<float>(x), ramp[3 * x + 1] = static_cast<float>(x % 2), ramp[3 * x + 2] = 1;
   auto const out = io::bilinear(View<float const, 3, Cpu>(ramp.data(), {{1, 768, 3}}), 336);
   std::pair<std::size_t, double> const taps[] = {{0, 0.642857}, {1, 2.928571}, {2, 5.214286}, {3, 7.5}, {335, 766.357143}};
   for (auto const& [d, position] : taps) EXPECT_NEAR(out[3 * d], position, 1e-6 * (1 + position)) << d;
@@ -79,7 +87,8 @@ TEST(Pixels, BilinearEqualsItsFormulaInDouble) {
         for (int c = 0; c < 3; ++c) {
           int y0, y1, x0, x1;
           double const ly = tap(y, y0, y1), lx = tap(x, x0, x1);
-          double const want = (1 - ly) * ((1 - lx) * view(y0, x0, c) + lx * view(y0, x1, c)) + ly * ((1 - lx) * view(y1, x0, c) + lx * view(y1, x1, c));
+          double const want =
+              (1 - ly) * ((1 - lx) * view(y0, x0, c) + lx * view(y0, x1, c)) + ly * ((1 - lx) * view(y1, x0, c) + lx * view(y1, x1, c));
           ASSERT_NEAR(out[static_cast<std::size_t>(3 * (side * y + x) + c)], want, 1e-6) << side << ": " << x << ", " << y;
         }
   }
@@ -139,7 +148,8 @@ TEST(Pixels, RefusesConfigurationsThatMakeNoSense) {
   expect_refused([&] { io::preprocess(p, {.image_size_aux = 8, .low_side = 4, .grid = 0}); }, Code::argument, "found 4 and 0");
   expect_refused([&] { io::preprocess(p, {.image_size_aux = 8, .low_side = 1 << 30, .grid = 4}); }, Code::argument, "1073741824 and 4");
   std::vector<std::uint8_t> const line(3 * 3'000'000);
-  expect_refused([&] { io::preprocess(io::PixelView(line.data(), 1, 3'000'000), {.image_size_aux = 768, .aspect = Aspect::square}); }, Code::limit, "pad instead");
+  expect_refused([&] { io::preprocess(io::PixelView(line.data(), 1, 3'000'000), {.image_size_aux = 768, .aspect = Aspect::square}); },
+                 Code::limit, "pad instead");
 }
 
 }  // namespace

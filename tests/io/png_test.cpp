@@ -47,7 +47,8 @@ TEST(Png, MalformedFilesAreRefusedByName) {
   std::string bad_crc = good;
   bad_crc[29] = static_cast<char>(bad_crc[29] ^ 1);  // of IHDR
   std::string const data = deflated(PngParts{}.rows);
-  std::string const lying = good.substr(0, 33) + be(0xFFFFFFFFu, 4) + good.substr(37), beyond = good.substr(0, 33) + be(static_cast<std::uint32_t>(good.size()), 4) + good.substr(37);
+  std::string const lying = good.substr(0, 33) + be(0xFFFFFFFFu, 4) + good.substr(37),
+                    beyond = good.substr(0, 33) + be(static_cast<std::uint32_t>(good.size()), 4) + good.substr(37);
   std::vector<Bad> const bad = {
       {"nothing", "", "the file is empty"},
       {"text", "this is no picture", "not an image we read: first bytes 74 68 69 73"},
@@ -56,7 +57,8 @@ TEST(Png, MalformedFilesAreRefusedByName) {
       {"no header", with([](auto& p) { p.header = false; }), "exactly one IHDR"},
       {"header second", with([](auto& p) { p.before_header = png_chunk("tIME", "1234567"); }), "exactly one IHDR"},
       {"two headers", with([](auto& p) { p.before_data = png_chunk("IHDR", p.header_data()); }), "exactly one IHDR"},
-      {"header short", with([](auto& p) { p.header = false, p.before_header = png_chunk("IHDR", p.header_data().substr(1)); }), "header of 12 bytes"},
+      {"header short", with([](auto& p) { p.header = false, p.before_header = png_chunk("IHDR", p.header_data().substr(1)); }),
+       "header of 12 bytes"},
       {"width 0", with([](auto& p) { p.width = 0; }), "0 x 4"},
       {"height 0", with([](auto& p) { p.height = 0; }), "5 x 0"},
       {"width 2^31", with([](auto& p) { p.width = 1u << 31; }), "31 bits"},
@@ -68,13 +70,24 @@ TEST(Png, MalformedFilesAreRefusedByName) {
       {"unknown filter", with([](auto& p) { p.filter = 1; }), "unknown compression, filter"},
       {"unknown interlace", with([](auto& p) { p.interlace = 2; }), "interlace method"},
       {"header's checksum", bad_crc, "CRC"},
-      {"data's checksum", [&] { auto f = good; f[f.size() - 14] = static_cast<char>(f[f.size() - 14] ^ 64); return f; }(), "CRC"},
-      {"a text's checksum", with([](auto& p) { p.before_data = png_chunk("tEXt", std::string("k\0v", 3)); p.before_data.back() ^= 1; }), "CRC"},
+      {"data's checksum",
+       [&] {
+         auto f = good;
+         f[f.size() - 14] = static_cast<char>(f[f.size() - 14] ^ 64);
+         return f;
+       }(),
+       "CRC"},
+      {"a text's checksum", with([](auto& p) {
+         p.before_data = png_chunk("tEXt", std::string("k\0v", 3));
+         p.before_data.back() ^= 1;
+       }),
+       "CRC"},
       {"no data", with([](auto& p) { p.data = false; }), "without image data"},
       {"no end", with([](auto& p) { p.end = false; }), "before its IEND"},
       {"no palette", with([](auto& p) { p.colour = 3; }), "palette of 0"},
       {"palette of 4 bytes", with([](auto& p) { p.colour = 3, p.before_data = png_chunk("PLTE", "abcd"); }), "palette of 4"},
-      {"palette of 257 colours", with([](auto& p) { p.colour = 3, p.before_data = png_chunk("PLTE", std::string(771, 'x')); }), "palette of 771"},
+      {"palette of 257 colours", with([](auto& p) { p.colour = 3, p.before_data = png_chunk("PLTE", std::string(771, 'x')); }),
+       "palette of 771"},
       {"too few rows", with([](auto& p) { p.rows.resize(p.rows.size() - 16); }), "Not enough image data"},
       {"half a row less", with([](auto& p) { p.rows.resize(p.rows.size() - 8); }), "Not enough image data"},
       {"data cut, checksum right", with([&](auto& p) { p.packed = data.substr(0, data.size() / 2); }), "damaged PNG"},
@@ -101,7 +114,8 @@ TEST(Png, LimitsAreCheckedFromTheHeader) {
 TEST(Png, TextsAndProfilesAreIgnoredHoweverLargeUnpacked) {
   PngParts p;
   std::string const bomb = deflated(std::string(50'000'000, 'a'));
-  p.before_data = png_chunk("zTXt", std::string("Raw profile type exif\0\0", 23) + bomb) + png_chunk("iCCP", std::string("p\0\0", 3) + bomb) +
+  p.before_data = png_chunk("zTXt", std::string("Raw profile type exif\0\0", 23) + bomb) +
+                  png_chunk("iCCP", std::string("p\0\0", 3) + bomb) +
                   png_chunk("iTXt", std::string("XML:com.adobe.xmp\0\1\0\0\0", 22) + bomb);
   for (int i = 0; i < 2000; ++i) p.before_data += png_chunk("tEXt", std::string("k\0", 2) + std::string(100, 'v'));
   EXPECT_EQ(decode(p.file()).rgb, decode(PngParts{}.file()).rgb);

@@ -30,8 +30,14 @@ TEST(Resize, CoefficientsAreThoseOfTheSpec) {
       EXPECT_EQ(got[d].weights, want[d].weights) << n << " to " << m << ", " << d;
     }
   };
-  expect(5, 3, {{0, {2452055, 1871305, 0, -129056}}, {0, {-156067, 1033945, 2438549, 1033945, -156067}}, {1, {-129056, 0, 1871305, 2452055}}});
-  expect(3, 5, {{0, {4510855, -316551}}, {0, {2723168, 1658941, -187805}}, {0, {0, 4194304, 0}}, {0, {-187805, 1658941, 2723168}}, {1, {-316551, 4510855}}});
+  expect(5, 3,
+         {{0, {2452055, 1871305, 0, -129056}}, {0, {-156067, 1033945, 2438549, 1033945, -156067}}, {1, {-129056, 0, 1871305, 2452055}}});
+  expect(3, 5,
+         {{0, {4510855, -316551}},
+          {0, {2723168, 1658941, -187805}},
+          {0, {0, 4194304, 0}},
+          {0, {-187805, 1658941, 2723168}},
+          {1, {-316551, 4510855}}});
 }
 
 TEST(Resize, GreyExamplesOfTheSpec) {
@@ -56,7 +62,8 @@ TEST(Resize, EqualsPillow) {
   int w, h, new_w, new_h, cases = 0;
   std::string want;
   while (lines >> w >> h >> new_w >> new_h >> want) {
-    EXPECT_EQ(digest(io::resize_bicubic(support::noise(w, h), new_w, new_h).rgb), want) << w << " x " << h << " to " << new_w << " x " << new_h;
+    EXPECT_EQ(digest(io::resize_bicubic(support::noise(w, h), new_w, new_h).rgb), want)
+        << w << " x " << h << " to " << new_w << " x " << new_h;
     ++cases;
   }
   EXPECT_GE(cases, 20);
@@ -68,8 +75,9 @@ TEST(Resize, MarginsAreAsIfStored) {
   struct Case {
     int w, h, canvas_w, canvas_h, left, top, full_w, full_h, crop_left, crop_top, crop_w, crop_h;
   };
-  for (Case const c : {Case{20, 9, 20, 20, 0, 5, 8, 8, 0, 0, 8, 8}, Case{9, 20, 20, 20, 5, 0, 50, 50, 0, 0, 50, 50}, Case{5, 60, 12, 90, 3, 20, 10, 20, 0, 0, 10, 20},
-                       Case{30, 30, 40, 41, 10, 1, 33, 71, 5, 40, 20, 31}, Case{1, 1, 64, 64, 31, 31, 7, 7, 2, 2, 3, 3}, Case{3, 3, 500, 500, 0, 497, 16, 16, 0, 0, 16, 16}}) {
+  for (Case const c : {Case{20, 9, 20, 20, 0, 5, 8, 8, 0, 0, 8, 8}, Case{9, 20, 20, 20, 5, 0, 50, 50, 0, 0, 50, 50},
+                       Case{5, 60, 12, 90, 3, 20, 10, 20, 0, 0, 10, 20}, Case{30, 30, 40, 41, 10, 1, 33, 71, 5, 40, 20, 31},
+                       Case{1, 1, 64, 64, 31, 31, 7, 7, 2, 2, 3, 3}, Case{3, 3, 500, 500, 0, 497, 16, 16, 0, 0, 16, 16}}) {
     Image const picture = support::noise(c.w, c.h);
     Image canvas{c.canvas_w, c.canvas_h, {}};
     for (int y = 0; y < c.canvas_h; ++y)
@@ -79,12 +87,14 @@ TEST(Resize, MarginsAreAsIfStored) {
           canvas.rgb.push_back(inside ? picture.rgb[static_cast<std::size_t>(3 * ((y - c.top) * c.w + x - c.left) + k)] : colour[k]);
         }
     Image const whole = io::resize_bicubic(canvas, c.full_w, c.full_h);
-    ResizePlan const plan{c.canvas_w, c.canvas_h, c.left, c.top, {122, 116, 104}, c.full_w, c.full_h, c.crop_left, c.crop_top, c.crop_w, c.crop_h};
+    ResizePlan const plan{c.canvas_w, c.canvas_h,  c.left,     c.top,    {122, 116, 104}, c.full_w,
+                          c.full_h,   c.crop_left, c.crop_top, c.crop_w, c.crop_h};
     Image const got = io::resize_bicubic(picture, plan);
     for (int y = 0; y < c.crop_h; ++y)
       for (int x = 0; x < 3 * c.crop_w; ++x)
         ASSERT_EQ(got.rgb[static_cast<std::size_t>(3 * y * c.crop_w + x)],
-                  whole.rgb[static_cast<std::size_t>(3 * ((y + c.crop_top) * c.full_w + c.crop_left) + x)]) << c.w << " x " << c.h << " at " << x << ", " << y;
+                  whole.rgb[static_cast<std::size_t>(3 * ((y + c.crop_top) * c.full_w + c.crop_left) + x)])
+            << c.w << " x " << c.h << " at " << x << ", " << y;
   }
 }
 

@@ -4,8 +4,8 @@
 
 OUT gets the files, `expected.txt` with one line a reading (file, exif apply or ignore, width, height, position in expected.rgb), and
 `expected.rgb`, the readings one after the other, equal ones once. Files that Pillow refuses stand with width 0.
-`resized.txt`: width, height, new width, new height, SHA-256 of Pillow's bicubic resize. `preprocessed.txt`: width, height, S, pad or square,
-SHA-256 of the normalised float32 [3, S, S]. Their sources are `noise(width, height)`, which the tests repeat.
+`resized.txt`: width, height, new width, new height, SHA-256 of Pillow's bicubic resize. `preprocessed.txt`: width, height, S, pad or
+square, SHA-256 of the normalised float32 [3, S, S]. Their sources are `noise(width, height)`, which the tests repeat.
 SCALE makes the pictures larger: the project keeps scale 1, larger ones are for a wider comparison.
 """
 import hashlib
@@ -35,7 +35,8 @@ def extent(w, h):
 def picture(w, h, channels):
     """Waves, an edge and some noise, so that both smooth and sharp places are there."""
     y, x = np.mgrid[0:h, 0:w]
-    planes = [128 + 90 * np.sin((x * (2 + c) + y * (4 - c)) / (5 + c)) + 60 * (x > y) + rng.normal(0, 12, (h, w)) for c in range(channels)]
+    waves = [np.sin((x * (2 + c) + y * (4 - c)) / (5 + c)) for c in range(channels)]
+    planes = [128 + 90 * wave + 60 * (x > y) + rng.normal(0, 12, (h, w)) for wave in waves]
     return np.clip(np.stack(planes, -1), 0, 255).astype(np.uint8)
 
 
@@ -49,7 +50,7 @@ def image(mode, w=13, h=11):
         return Image.fromarray((picture(w, h, 1)[..., 0].astype(np.uint16) * 5))
     bands = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4}[mode]
     pixels = picture(w, h, bands)
-    return Image.fromarray(pixels[..., 0] if bands == 1 else pixels, mode) if mode != "CMYK" else Image.frombytes("CMYK", (w, h), pixels.tobytes())
+    return Image.frombytes(mode, (w, h), pixels.tobytes())
 
 
 def chunk(kind, data):
@@ -60,7 +61,8 @@ def raw_png(colour, depth, interlaced, w=13, h=11, extra=b"", idat_pieces=1):
     """A PNG of random samples and random row filters: combinations that Pillow reads but does not write."""
     w, h = extent(w, h)
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
-    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)] if interlaced else [(0, 0, 1, 1)]
+    adam7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    passes = adam7 if interlaced else [(0, 0, 1, 1)]
     rows = b""
     for x0, y0, dx, dy in passes:
         pw, ph = -(-(w - x0) // dx), -(-(h - y0) // dy)
@@ -85,7 +87,8 @@ def exif_bytes(orientation, order="MM", kind="H", before=b"", count=1):
     value = struct.pack(e + kind, orientation) * count
     entries = [struct.pack(e + "HHI", 0x010F, 2, 4) + b"abc\0"] + ([before] if before else [])
     at = 8 + 2 + 12 * (len(entries) + 1) + 4
-    entries.append(struct.pack(e + "HHI", 0x0112, types[kind], count) + (value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(e + "I", at)))
+    stored = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(e + "I", at)
+    entries.append(struct.pack(e + "HHI", 0x0112, types[kind], count) + stored)
     tiff = order.encode() + struct.pack(e + "HI", 42, 8) + struct.pack(e + "H", len(entries)) + b"".join(entries) + struct.pack(e + "I", 8)
     return tiff + (value if len(value) > 4 else b"")
 
@@ -124,10 +127,11 @@ def write_pngs():
         (out / f"raw_interlaced_{w}x{h}.png").write_bytes(raw_png(2, 8, True, w, h))
     (out / "gamma.png").write_bytes(raw_png(2, 8, False, extra=chunk(b"gAMA", struct.pack(">I", 30000)) + chunk(b"sRGB", b"\0")))
     (out / "many_idat.png").write_bytes(raw_png(6, 8, False, idat_pieces=9))
-    (out / "short_palette.png").write_bytes(raw_png(3, 8, False)[:33] + chunk(b"PLTE", bytes(range(30))) + raw_png(3, 8, False)[33 + 12 + 768:])
+    head, rest = raw_png(3, 8, False)[:33], raw_png(3, 8, False)[33 + 12 + 768:]
+    (out / "short_palette.png").write_bytes(head + chunk(b"PLTE", bytes(range(30))) + rest)
     for n in range(1, 9):
         save(f"exif_{n}.png", image("RGB", 7, 5), exif=exif_bytes(n, "II" if n % 2 else "MM"))
-    for kind, key in ((False, "Raw profile type exif"), (True, "Raw profile type exif"), (False, "XML:com.adobe.xmp"), (True, "XML:com.adobe.xmp")):
+    for kind, key in [(kind, key) for key in ("Raw profile type exif", "XML:com.adobe.xmp") for kind in (False, True)]:
         info = PngImagePlugin.PngInfo()
         profile = exif_bytes(8)
         info.add_text(key, XMP if "XML" in key else f"\nexif\n{len(profile):8}\n{profile.hex()[:30]}\n{profile.hex()[30:]}\n", zip=kind)
@@ -148,14 +152,16 @@ def write_jpegs():
         save(f"{mode}_optimized.jpg", image(mode, 8, 8), optimize=True)
     for sampling in ("4:4:4", "4:2:2", "4:2:0"):
         for w, h in ((1, 1), (17, 33), (40, 31)):
-            save(f"sampling_{sampling.replace(':', '')}_{w}x{h}.jpg", image("RGB", w, h), subsampling=sampling, quality=85, progressive=w == 40)
+            name = f"sampling_{sampling.replace(':', '')}_{w}x{h}.jpg"
+            save(name, image("RGB", w, h), subsampling=sampling, quality=85, progressive=w == 40)
     save("restart_blocks.jpg", image("RGB", 50, 20), restart_marker_blocks=1)
     save("restart_rows.jpg", image("RGB", 50, 40), restart_marker_rows=1)
     save("keep_rgb.jpg", image("RGB", 20, 20), keep_rgb=True)
     save("smooth.jpg", image("RGB", 20, 20), smooth=50)
     save("web_low.jpg", image("RGB", 20, 20), quality="web_low")
     save("qtables.jpg", image("RGB", 20, 20), qtables=[[3] * 64, [9] * 64])
-    save("comment_profile.jpg", image("RGB", 20, 20), comment=b"a comment", icc_profile=bytes(rng.integers(0, 256, 3000, np.uint8)), dpi=(72, 72))
+    commented = image("RGB", 20, 20)
+    save("comment_profile.jpg", commented, comment=b"a comment", icc_profile=bytes(rng.integers(0, 256, 3000, np.uint8)), dpi=(72, 72))
     for n in range(1, 9):
         save(f"exif_{n}.jpg", image("RGB", 21, 13), exif=b"Exif\0\0" + exif_bytes(n, "MM" if n % 2 else "II"))
     for kind in "BIbhifd":
@@ -172,11 +178,13 @@ def write_jpegs():
     image("RGB", 10, 6).save(body, "JPEG")
     app1 = lambda data: b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data
     whole = exif_bytes(5)
-    (out / "exif_in_two_blocks.jpg").write_bytes(body.getvalue()[:2] + app1(b"Exif\0\0" + whole[:20]) + app1(b"Exif\0\0" + whole[20:]) + body.getvalue()[2:])
-    (out / "exif_two_whole_blocks.jpg").write_bytes(body.getvalue()[:2] + app1(b"Exif\0\0" + exif_bytes(3)) + app1(b"Exif\0\0" + exif_bytes(6)) + body.getvalue()[2:])
-    (out / "xmp.jpg").write_bytes(body.getvalue()[:2] + app1(b"http://ns.adobe.com/xap/1.0/\0" + XMP.encode()) + body.getvalue()[2:])
-    (out / "xmp_element.jpg").write_bytes(body.getvalue()[:2] + app1(b"http://ns.adobe.com/xap/1.0/\0<tiff:Orientation>3</tiff:Orientation>") + body.getvalue()[2:])
-    (out / "filled_markers.jpg").write_bytes(body.getvalue()[:2] + b"\xff\xff\xff" + body.getvalue()[3:])
+    start, rest = body.getvalue()[:2], body.getvalue()[2:]
+    (out / "exif_in_two_blocks.jpg").write_bytes(start + app1(b"Exif\0\0" + whole[:20]) + app1(b"Exif\0\0" + whole[20:]) + rest)
+    (out / "exif_two_whole_blocks.jpg").write_bytes(start + app1(b"Exif\0\0" + exif_bytes(3)) + app1(b"Exif\0\0" + exif_bytes(6)) + rest)
+    packet = b"http://ns.adobe.com/xap/1.0/\0"
+    (out / "xmp.jpg").write_bytes(start + app1(packet + XMP.encode()) + rest)
+    (out / "xmp_element.jpg").write_bytes(start + app1(packet + b"<tiff:Orientation>3</tiff:Orientation>") + rest)
+    (out / "filled_markers.jpg").write_bytes(start + b"\xff\xff" + rest)
     (out / "bytes_behind.jpg").write_bytes(body.getvalue() + b"anything at all")
     with tempfile.TemporaryDirectory() as work:
         here = pathlib.Path(__file__).parent
@@ -214,10 +222,12 @@ def noise(w, h):
 
 BICUBIC = Image.Resampling.BICUBIC
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-extents = [(5, 3, 3, 5), (3, 5, 5, 3), (17, 9, 17, 4), (17, 9, 6, 9), (40, 30, 40, 30), (64, 64, 224, 224), (200, 200, 64, 64), (1, 1, 9, 7),
-           (90, 7, 11, 70), (7, 90, 70, 11), (100, 40, 33, 44), (40, 100, 44, 33), (1, 120, 7, 24), (120, 1, 24, 7), (2, 200, 3, 199)]
+extents = [(5, 3, 3, 5), (3, 5, 5, 3), (17, 9, 17, 4), (17, 9, 6, 9), (40, 30, 40, 30), (64, 64, 224, 224), (200, 200, 64, 64),
+           (1, 1, 9, 7), (90, 7, 11, 70), (7, 90, 70, 11), (100, 40, 33, 44), (40, 100, 44, 33), (1, 120, 7, 24), (120, 1, 24, 7),
+           (2, 200, 3, 199)]
 # Around the place where Pillow begins to resize the columns first: the height shrinks by more than twice what the width shrinks by.
-extents += [(30, 60 + d, 20, 40) for d in (-1, 0, 1)] + [(20, 41 + d, 20 - k, 40 - 2 * k) for d in (-1, 0, 1) for k in (1, 5)] + [(10, 30, 25, 20)]
+extents += [(30, 60 + d, 20, 40) for d in (-1, 0, 1)] + [(10, 30, 25, 20)]
+extents += [(20, 41 + d, 20 - k, 40 - 2 * k) for d in (-1, 0, 1) for k in (1, 5)]
 lines = []
 for w, h, new_w, new_h in extents:
     lines.append(f"{w} {h} {new_w} {new_h} {hashlib.sha256(noise(w, h).resize((new_w, new_h), BICUBIC).tobytes()).hexdigest()}")

@@ -46,7 +46,8 @@ inline std::vector<GoldenImage> golden_images(std::string_view ending) {
   int width, height;
   std::size_t at;
   while (lines >> file >> exif >> width >> height >> at)
-    if (file.ends_with(ending)) out.push_back({file, exif == "apply", width, height, bytes_of(std::string_view(pixels).substr(at, std::size_t(3 * width * height)))});
+    if (file.ends_with(ending))
+      out.push_back({file, exif == "apply", width, height, bytes_of(std::string_view(pixels).substr(at, std::size_t(3 * width * height)))});
   return out;
 }
 

@@ -3,8 +3,8 @@
 /// only the first directory is looked at, so links between directories cannot lead in circles.
 #pragma once
 #include <algorithm>
-#include <cstdint>
 #include <bit>
+#include <cstdint>
 #include <cstring>
 #include <optional>
 #include <span>
@@ -29,17 +29,29 @@ struct TiffReader {
   /// The first number of a value. BYTE, ASCII and UNDEFINED are bytes, not numbers.
   [[nodiscard]] double value(int type, std::uint64_t at) const {
     switch (type) {
-      case 3: return static_cast<double>(number(at, 2));
-      case 4: case 13: return static_cast<double>(number(at, 4));
-      case 6: return static_cast<std::int8_t>(number(at, 1));
-      case 8: return static_cast<std::int16_t>(number(at, 2));
-      case 9: return static_cast<std::int32_t>(number(at, 4));
-      case 16: return static_cast<double>(number(at, 8));
-      case 11: return std::bit_cast<float>(static_cast<std::uint32_t>(number(at, 4)));
-      case 12: return std::bit_cast<double>(number(at, 8));
-      case 5: return static_cast<double>(number(at, 4)) / static_cast<double>(number(at + 4, 4));
-      case 10: return static_cast<double>(static_cast<std::int32_t>(number(at, 4))) / static_cast<std::int32_t>(number(at + 4, 4));
-      default: return 0;
+      case 3:
+        return static_cast<double>(number(at, 2));
+      case 4:
+      case 13:
+        return static_cast<double>(number(at, 4));
+      case 6:
+        return static_cast<std::int8_t>(number(at, 1));
+      case 8:
+        return static_cast<std::int16_t>(number(at, 2));
+      case 9:
+        return static_cast<std::int32_t>(number(at, 4));
+      case 16:
+        return static_cast<double>(number(at, 8));
+      case 11:
+        return std::bit_cast<float>(static_cast<std::uint32_t>(number(at, 4)));
+      case 12:
+        return std::bit_cast<double>(number(at, 8));
+      case 5:
+        return static_cast<double>(number(at, 4)) / static_cast<double>(number(at + 4, 4));
+      case 10:
+        return static_cast<double>(static_cast<std::int32_t>(number(at, 4))) / static_cast<std::int32_t>(number(at + 4, 4));
+      default:
+        return 0;
     }
   }
 };
@@ -87,9 +99,12 @@ struct TiffReader {
   constexpr std::string_view kName = "tiff:Orientation";
   for (std::size_t at = packet.find(kName); at != std::string_view::npos; at = packet.find(kName, at + 1)) {
     std::string_view rest = packet.substr(at + kName.size());
-    if (rest.starts_with("=\"")) rest.remove_prefix(2);
-    else if (rest.starts_with(">")) rest.remove_prefix(1);
-    else continue;
+    if (rest.starts_with("=\""))
+      rest.remove_prefix(2);
+    else if (rest.starts_with(">"))
+      rest.remove_prefix(1);
+    else
+      continue;
     if (!rest.empty() && rest[0] >= '0' && rest[0] <= '9') return rest[0] - '0';
   }
   return {};

@@ -26,7 +26,8 @@ inline constexpr float kHeatmapTop = 4;
   int const stop = std::min(static_cast<int>(at), 3);
   std::array<std::uint8_t, 3> out;
   for (std::size_t c = 0; c < 3; ++c)
-    out[c] = static_cast<std::uint8_t>(std::lround(kStops[stop][c] + (at - static_cast<float>(stop)) * (kStops[stop + 1][c] - kStops[stop][c])));
+    out[c] =
+        static_cast<std::uint8_t>(std::lround(kStops[stop][c] + (at - static_cast<float>(stop)) * (kStops[stop + 1][c] - kStops[stop][c])));
   return out;
 }
 
@@ -48,8 +49,8 @@ inline std::vector<std::string> wrap(std::string_view words, std::size_t width) 
 
 }  // namespace detail
 
-/// The picture in grey under the colours of `grid`, (rows, columns) cells that cover it evenly: each holds p·M, the attention of its cell times
-/// the number of cells it competes with, so 1 is uniform. On the right a bar of the colours from 0 to 4, beneath the caption.
+/// The picture in grey under the colours of `grid`, (rows, columns) cells that cover it evenly: each holds p·M, the attention of its cell
+/// times the number of cells it competes with, so 1 is uniform. On the right a bar of the colours from 0 to 4, beneath the caption.
 /// `picture` is what the model saw: upright, square (`fit_square`); small ones are enlarged by a whole number.
 /// Throws ShapeError for an empty grid, NumericalError for a value that is not finite, LimitError for pictures beyond 8192 a side.
 inline Image draw_heatmap(PixelView picture, View<float const, 2, Cpu> grid, std::string_view caption = kHeatmapCaption) {
@@ -70,7 +71,9 @@ inline Image draw_heatmap(PixelView picture, View<float const, 2, Cpu> grid, std
   int const height = kMargin + h + kMargin + static_cast<int>(lines.size()) * line_advance(kDot) + kMargin - 3 * kDot;
 
   Image out{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * Size{width} * height), 255)};
-  auto const put = [&](int x, int y, std::uint8_t const* colour) { std::copy(colour, colour + 3, out.rgb.begin() + 3 * (Size{y} * width + x)); };
+  auto const put = [&](int x, int y, std::uint8_t const* colour) {
+    std::copy(colour, colour + 3, out.rgb.begin() + 3 * (Size{y} * width + x));
+  };
 
   std::vector<std::uint8_t> row(3 * static_cast<std::size_t>(picture.width()));
   for (int y = 0; y < picture.height() * enlarged; ++y) {

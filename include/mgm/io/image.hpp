@@ -34,7 +34,8 @@ class PixelView {
     require<ArgumentError>(width > 0 && height > 0, "pixels: expected at least 1 x 1, found ", width, " x ", height);
     Size const least = Size{width} * bytes_per_pixel(format);
     row_stride_ = row_stride == 0 ? least : row_stride;
-    require<ArgumentError>(row_stride_ >= least, "pixels: a row of ", width, " pixels takes ", least, " bytes, found a stride of ", row_stride);
+    require<ArgumentError>(row_stride_ >= least, "pixels: a row of ", width, " pixels takes ", least, " bytes, found a stride of ",
+                           row_stride);
   }
   /// The whole of an Image. Throws ArgumentError when its size and its bytes disagree.
   PixelView(Image const& image) : PixelView(image.rgb.data(), image.width, image.height) {  // NOLINT: borrowing read-only is always right
@@ -95,8 +96,8 @@ inline std::vector<std::uint8_t> pixel_memory(Size bytes, std::string_view what)
 inline void check_extents(std::string_view what, Size width, Size height, ImageLimits const& limits) {
   require<FileError>(width > 0 && height > 0, what, ": a picture of ", width, " x ", height, " pixels; expected at least 1 x 1");
   require<FileError>(width <= 0x7FFFFFFF && height <= 0x7FFFFFFF, what, ": ", width, " x ", height, " pixels do not fit in 31 bits a side");
-  require<LimitError>(width <= limits.pixels / height, what, ": ", width, " x ", height, " pixels are more than the limit of ", limits.pixels,
-                      "; make the picture smaller or raise ImageLimits::pixels");
+  require<LimitError>(width <= limits.pixels / height, what, ": ", width, " x ", height, " pixels are more than the limit of ",
+                      limits.pixels, "; make the picture smaller or raise ImageLimits::pixels");
 }
 
 }  // namespace detail

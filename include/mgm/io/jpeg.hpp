@@ -56,13 +56,15 @@ inline JpegHeader read_jpeg_header(std::span<std::uint8_t const> file, std::stri
       require<FileError>(segment.size() >= 6, name, ": JPEG frame header at byte ", at - 2, " of ", segment.size(), " bytes");
       require<FileError>(byte(0) == 8, name, ": JPEG of ", byte(0), " bits a sample is not supported; save it with 8");
       bool const known = marker == 0xC0 || marker == 0xC1 || marker == 0xC2 || marker == 0xC9 || marker == 0xCA;
-      require<FileError>(known, name, ": ", marker == 0xC3 || marker == 0xCB ? "lossless" : "hierarchical", " JPEG is not supported; save it as baseline or progressive");
+      require<FileError>(known, name, ": ", marker == 0xC3 || marker == 0xCB ? "lossless" : "hierarchical",
+                         " JPEG is not supported; save it as baseline or progressive");
       h.height = byte(1) << 8 | byte(2), h.width = byte(3) << 8 | byte(4), h.components = byte(5);
-      require<FileError>(h.components == 1 || h.components == 3 || h.components == 4, name, ": JPEG of ", h.components, " components; expected 1, 3 or 4");
+      require<FileError>(h.components == 1 || h.components == 3 || h.components == 4, name, ": JPEG of ", h.components,
+                         " components; expected 1, 3 or 4");
       check_extents(text(name, ": JPEG"), h.width, h.height, limits);
       // A Huffman code has at least one bit, and the largest group of samples is 32 x 32 pixels.
-      require<FileError>(marker >= 0xC9 || h.width * h.height / (8 * 1024) <= static_cast<Size>(file.size()), name, ": JPEG of ", h.width, " x ",
-                         h.height, " pixels in ", file.size(), " bytes, too few for any picture of this size");
+      require<FileError>(marker >= 0xC9 || h.width * h.height / (8 * 1024) <= static_cast<Size>(file.size()), name, ": JPEG of ", h.width,
+                         " x ", h.height, " pixels in ", file.size(), " bytes, too few for any picture of this size");
     } else if (marker == 0xE1 && segment.starts_with(std::string_view("Exif\0\0", 6))) {
       exif.insert(exif.end(), segment.begin() + (exif.empty() ? 0 : 6), segment.end());
     } else if (marker == 0xE1 && segment.starts_with(std::string_view("http://ns.adobe.com/xap/1.0/\0", 29))) {
@@ -78,7 +80,8 @@ inline JpegHeader read_jpeg_header(std::span<std::uint8_t const> file, std::stri
   return h;
 }
 
-/// One libjpeg run. libjpeg reports errors by jumping out, so this holds plain data only, and the memory it points to belongs to the caller.
+/// One libjpeg run. libjpeg reports errors by jumping out, so this holds plain data only, and the memory it points to belongs to the
+/// caller.
 struct JpegJob {
   jpeg_decompress_struct jpeg;
   jpeg_error_mgr errors;
@@ -121,9 +124,14 @@ inline bool run_jpeg(JpegJob& job, std::uint8_t const* file, std::size_t size) {
     if (level >= 0) return;
     auto const* d = reinterpret_cast<j_decompress_ptr>(common);
     // Restart markers hold damage within one stretch, and Pillow goes on behind it; data that end too early are no picture all the same.
-    bool const recovers = d->restart_interval > 0 && d->unread_marker != JPEG_EOI;
+    bool const inside = d->unread_marker == 0 || (d->unread_marker >= JPEG_RST0 && d->unread_marker <= JPEG_RST0 + 7);
+    bool const recovers = d->restart_interval > 0 && inside;
     switch (common->err->msg_code) {
-      case JWRN_EXTRANEOUS_DATA: case JWRN_ADOBE_XFORM: case JWRN_JFIF_MAJOR: case JWRN_BOGUS_PROGRESSION: case JWRN_NOT_SEQUENTIAL:
+      case JWRN_EXTRANEOUS_DATA:
+      case JWRN_ADOBE_XFORM:
+      case JWRN_JFIF_MAJOR:
+      case JWRN_BOGUS_PROGRESSION:
+      case JWRN_NOT_SEQUENTIAL:
         break;  // changes no pixel
       default:
         if (!recovers) common->err->error_exit(common);
@@ -140,7 +148,9 @@ inline bool run_jpeg(JpegJob& job, std::uint8_t const* file, std::size_t size) {
   job.source.init_source = [](j_decompress_ptr) {};
   job.source.term_source = [](j_decompress_ptr) {};
   job.source.resync_to_restart = jpeg_resync_to_restart;
-  job.source.fill_input_buffer = [](j_decompress_ptr d) -> boolean { leave_jpeg(reinterpret_cast<j_common_ptr>(d), "the file is truncated"); };
+  job.source.fill_input_buffer = [](j_decompress_ptr d) -> boolean {
+    leave_jpeg(reinterpret_cast<j_common_ptr>(d), "the file is truncated");
+  };
   job.source.skip_input_data = [](j_decompress_ptr d, long bytes) {
     if (bytes <= 0) return;
     if (static_cast<std::size_t>(bytes) > d->src->bytes_in_buffer) leave_jpeg(reinterpret_cast<j_common_ptr>(d), "the file is truncated");
@@ -187,7 +197,8 @@ inline Image decode_jpeg(std::span<std::uint8_t const> file, ReadOptions const& 
   Image out{static_cast<int>(header.width), static_cast<int>(header.height), detail::pixel_memory(3 * header.width * header.height, name)};
   std::vector<std::uint8_t> row(header.components == 4 ? static_cast<std::size_t>(4 * header.width) : 0);
   detail::JpegJob job{};
-  job.max_scans = options.limits.scans, job.width = header.width, job.height = header.height, job.rgb = out.rgb.data(), job.row = row.data();
+  job.max_scans = options.limits.scans, job.width = header.width, job.height = header.height, job.rgb = out.rgb.data(),
+  job.row = row.data();
   bool const whole = detail::run_jpeg(job, file.data(), file.size());
   require<FileError>(whole, name, ": damaged JPEG: ", std::string_view(job.error));
   return options.exif == Exif::apply ? upright(std::move(out), header.orientation.value_or(1)) : out;

@@ -24,7 +24,7 @@ struct PixelsConfig {
   int grid = 1;              ///< crops a side (image_grid); above 1 the views are grid² crops
   bool global = false;       ///< and with them the whole picture, last (image_global)
   Aspect aspect = Aspect::pad;
-  bool blur_aux = false;     ///< gives the high-resolution tower only what the views contain, to see what detail is worth
+  bool blur_aux = false;  ///< gives the high-resolution tower only what the views contain, to see what detail is worth
 };
 
 /// What the towers read, normalised, float, channels last.
@@ -41,15 +41,17 @@ inline constexpr std::array<double, 3> kPixelMean = {0.48145466, 0.4578275, 0.40
 /// What pads a picture: ⌊255·mean⌋, truncated as the original does.
 inline constexpr std::array<std::uint8_t, 3> kPadColour = {122, 116, 104};
 
-/// The square picture of side `size` that the model sees, still 8 bit. `pad`: at the centre of a canvas of the longer side (an odd rest goes
-/// below or to the right), then bicubic. `square`: bicubic until the short edge is `size`, the other ⌊size·long/short⌋, then the middle.
+/// The square picture of side `size` that the model sees, still 8 bit. `pad`: at the centre of a canvas of the longer side (an odd rest
+/// goes below or to the right), then bicubic. `square`: bicubic until the short edge is `size`, the other ⌊size·long/short⌋, then the
+/// middle.
 inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor const& run = {nullptr, Isa::portable}) {
   require<ArgumentError>(size > 0 && size <= 16384, "pixels: expected a side of 1 to 16384, found ", size);
   int const w = picture.width(), h = picture.height(), side = std::max(w, h);
   ResizePlan plan{side, side, (side - w) / 2, (side - h) / 2, {kPadColour[0], kPadColour[1], kPadColour[2]}, size, size, 0, 0, size, size};
   if (aspect == Aspect::square) {
     Size const other = Size{size} * side / std::min(w, h);
-    require<LimitError>(other <= 0x7FFFFFFF, "pixels: ", w, " x ", h, " pixels cannot be resized to a short edge of ", size, "; pad instead");
+    require<LimitError>(other <= 0x7FFFFFFF, "pixels: ", w, " x ", h, " pixels cannot be resized to a short edge of ", size,
+                        "; pad instead");
     plan.canvas_width = w, plan.canvas_height = h, plan.left = 0, plan.top = 0;
     plan.full_width = w <= h ? size : static_cast<int>(other), plan.full_height = w <= h ? static_cast<int>(other) : size;
     plan.crop_left = (plan.full_width - size) / 2, plan.crop_top = (plan.full_height - size) / 2;
@@ -62,7 +64,8 @@ inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor con
   std::array<std::array<float, 256>, 3> table;
   for (std::size_t c = 0; c < 3; ++c)
     for (std::size_t u = 0; u < 256; ++u)
-      table[c][u] = (static_cast<float>(static_cast<double>(u) * (1.0 / 255)) - static_cast<float>(kPixelMean[c])) / static_cast<float>(kPixelStd[c]);
+      table[c][u] =
+          (static_cast<float>(static_cast<double>(u) * (1.0 / 255)) - static_cast<float>(kPixelMean[c])) / static_cast<float>(kPixelStd[c]);
   return table;
 }
 
@@ -80,7 +83,8 @@ inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor con
 /// Coordinates are exact in double and the weights float; PyTorch's own float coordinates are off by up to 7e-4 of these values.
 [[nodiscard]] inline std::vector<float> bilinear(View<float const, 3, Cpu> in, int side, Executor const& run = {nullptr, Isa::portable}) {
   check_shape("bilinear: in", in, any, any, 3);
-  require<ArgumentError>(side > 0 && in.extent(0) > 0 && in.extent(1) > 0 && in.contiguous(), "bilinear: expected pixels without gaps, and a side");
+  require<ArgumentError>(side > 0 && in.extent(0) > 0 && in.extent(1) > 0 && in.contiguous(),
+                         "bilinear: expected pixels without gaps, and a side");
   struct Tap {
     Size lower, upper;
     float weight;  // of the upper one
@@ -103,7 +107,8 @@ inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor con
     for (Tap const& h : across)
       for (Size c = 0; c < 3; ++c) {
         Size const l = 3 * h.lower + c, u = 3 * h.upper + c;
-        *to++ = (1 - v.weight) * ((1 - h.weight) * above[l] + h.weight * above[u]) + v.weight * ((1 - h.weight) * below[l] + h.weight * below[u]);
+        *to++ = (1 - v.weight) * ((1 - h.weight) * above[l] + h.weight * above[u]) +
+                v.weight * ((1 - h.weight) * below[l] + h.weight * below[u]);
       }
   });
   return out;
@@ -127,7 +132,8 @@ inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor con
 inline Pixels preprocess(PixelView picture, PixelsConfig const& config, Executor const& run = {nullptr, Isa::portable}) {
   auto const& c = config;
   require<ArgumentError>(c.low_side > 0 && c.grid > 0 && c.grid <= 64 && c.low_side <= 16384 / c.grid,
-                         "pixels: expected views of at least 1 pixel and low_side * image_grid up to 16384, found ", c.low_side, " and ", c.grid);
+                         "pixels: expected views of at least 1 pixel and low_side * image_grid up to 16384, found ", c.low_side, " and ",
+                         c.grid);
   Pixels out;
   out.size = c.image_size_aux, out.side = c.low_side;
   out.aux = normalise(fit_square(picture, c.image_size_aux, c.aspect, run));

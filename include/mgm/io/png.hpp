@@ -41,17 +41,23 @@ inline void png_row_to_rgb(PngJob const& job, std::uint8_t const* row, std::uint
     for (Size x = 0; x < width; ++x, to += 3) {
       int const v = row[x / per_byte] >> (depth * (per_byte - 1 - static_cast<int>(x % per_byte))) & levels;
       std::uint8_t const grey = static_cast<std::uint8_t>(v * 255 / levels);
-      if (colour == 3) std::memcpy(to, job.palette + 3 * v, 3);
-      else to[0] = to[1] = to[2] = grey;
+      if (colour == 3)
+        std::memcpy(to, job.palette + 3 * v, 3);
+      else
+        to[0] = to[1] = to[2] = grey;
     }
     return;
   }
   Size const sample = depth / 8, pixel = sample * job.header->channels;
   for (Size x = 0; x < width; ++x, to += 3, row += pixel) {
-    if (colour == 3) std::memcpy(to, job.palette + 3 * row[0], 3);
-    else if (colour == 0 && depth == 16) to[0] = to[1] = to[2] = row[0] != 0 ? 255 : row[1];
-    else if (colour == 0 || colour == 4) to[0] = to[1] = to[2] = row[0];
-    else to[0] = row[0], to[1] = row[sample], to[2] = row[2 * sample];
+    if (colour == 3)
+      std::memcpy(to, job.palette + 3 * row[0], 3);
+    else if (colour == 0 && depth == 16)
+      to[0] = to[1] = to[2] = row[0] != 0 ? 255 : row[1];
+    else if (colour == 0 || colour == 4)
+      to[0] = to[1] = to[2] = row[0];
+    else
+      to[0] = row[0], to[1] = row[sample], to[2] = row[2 * sample];
   }
 }
 
@@ -126,7 +132,8 @@ inline Image decode_png(std::span<std::uint8_t const> file, ReadOptions const& o
   Image out{static_cast<int>(header.width), static_cast<int>(header.height), detail::pixel_memory(3 * header.width * header.height, name)};
   auto stored = detail::pixel_memory(header.row_bytes * (header.interlaced ? header.height : 1), name);
   std::vector<std::uint8_t*> rows(static_cast<std::size_t>(header.height));
-  for (std::size_t y = 0; y < rows.size(); ++y) rows[y] = stored.data() + (header.interlaced ? y * static_cast<std::size_t>(header.row_bytes) : 0);
+  for (std::size_t y = 0; y < rows.size(); ++y)
+    rows[y] = stored.data() + (header.interlaced ? y * static_cast<std::size_t>(header.row_bytes) : 0);
   detail::PngJob job{file.data(), file.size(), 0, rows.data(), &header, out.rgb.data(), {}, {}, {}};
   bool const whole = detail::run_png(job);
   require<FileError>(whole, name, ": damaged PNG: ", std::string_view(job.error));

@@ -111,19 +111,23 @@ inline PngHeader read_png_header(std::span<std::uint8_t const> file, std::string
     std::size_t const length = number(at);
     std::string_view const type = bytes.substr(at + 4, 4);
     for (char const c : type)
-      require<FileError>((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'), name, ": PNG chunk ", quoted(type), " at byte ", at, " is not a chunk");
-    require<FileError>(file.size() - at - 8 >= length + 4, name, ": PNG chunk ", type, " at byte ", at, " says ", length, " bytes, the file ends at ",
-                       file.size(), "; the file is truncated");
+      require<FileError>((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'), name, ": PNG chunk ", quoted(type), " at byte ", at,
+                         " is not a chunk");
+    require<FileError>(file.size() - at - 8 >= length + 4, name, ": PNG chunk ", type, " at byte ", at, " says ", length,
+                       " bytes, the file ends at ", file.size(), "; the file is truncated");
     require<FileError>((at == 8) == (type == "IHDR"), name, ": PNG chunk ", type, " at byte ", at, "; expected exactly one IHDR, first");
     std::string_view const chunk = bytes.substr(at + 8, length);
     if (type == "IHDR") {
       require<FileError>(length == 13, name, ": PNG header of ", length, " bytes, expected 13");
       h.width = number(16), h.height = number(20), h.depth = file[24], h.colour = file[25], h.interlaced = file[28] != 0;
       h.channels = h.colour == 2 ? 3 : h.colour == 4 ? 2 : h.colour == 6 ? 4 : 1;
-      bool const grey = h.colour == 0, indexed = h.colour == 3, deep = h.depth == 8 || h.depth == 16, shallow = h.depth == 1 || h.depth == 2 || h.depth == 4;
-      bool const known = (grey && (shallow || deep)) || (indexed && (shallow || h.depth == 8)) || ((h.colour == 2 || h.colour == 4 || h.colour == 6) && deep);
+      bool const grey = h.colour == 0, indexed = h.colour == 3, deep = h.depth == 8 || h.depth == 16,
+                 shallow = h.depth == 1 || h.depth == 2 || h.depth == 4;
+      bool const known = (grey && (shallow || deep)) || (indexed && (shallow || h.depth == 8)) ||
+                         ((h.colour == 2 || h.colour == 4 || h.colour == 6) && deep);
       require<FileError>(known, name, ": PNG of colour type ", h.colour, " with ", h.depth, " bits a sample does not exist");
-      require<FileError>(file[26] == 0 && file[27] == 0 && file[28] <= 1, name, ": PNG with an unknown compression, filter or interlace method");
+      require<FileError>(file[26] == 0 && file[27] == 0 && file[28] <= 1, name,
+                         ": PNG with an unknown compression, filter or interlace method");
       check_extents(text(name, ": PNG"), h.width, h.height, limits);
       h.row_bytes = (h.width * h.channels * h.depth + 7) / 8;
     } else if (type == "IDAT") {
@@ -148,12 +152,14 @@ inline PngHeader read_png_header(std::span<std::uint8_t const> file, std::string
     at += length + 12;
   }
   require<FileError>(data > 0, name, ": PNG without image data (IDAT)");
-  require<FileError>(h.colour != 3 || (palette > 0 && palette % 3 == 0 && palette <= 768), name, ": PNG with a palette of ", std::max<Size>(palette, 0),
-                     " bytes; expected 3 to 768, three a colour");
+  require<FileError>(h.colour != 3 || (palette > 0 && palette % 3 == 0 && palette <= 768), name, ": PNG with a palette of ",
+                     std::max<Size>(palette, 0), " bytes; expected 3 to 768, three a colour");
   require<FileError>((h.row_bytes * h.height) / 1032 <= data, name, ": PNG of ", h.width, " x ", h.height, " pixels has ", data,
                      " bytes of image data, too few for any picture of this size");
-  if (!exif.empty()) h.orientation = exif_orientation(exif);
-  else if (!profile.empty()) h.orientation = exif_orientation(profile);
+  if (!exif.empty())
+    h.orientation = exif_orientation(exif);
+  else if (!profile.empty())
+    h.orientation = exif_orientation(profile);
   if (!h.orientation) h.orientation = xmp_orientation(xmp);
   return h;
 }

@@ -57,10 +57,10 @@ struct ResizeTaps {
 
 /// A picture inside a larger canvas of one colour, which is never stored, and the part of the resized canvas that is wanted.
 struct ResizePlan {
-  int canvas_width, canvas_height;       ///< at the source's scale
-  int left, top;                         ///< where the picture lies on the canvas
-  std::uint8_t colour[3];                ///< of the rest
-  int full_width, full_height;           ///< the canvas after resizing
+  int canvas_width, canvas_height;         ///< at the source's scale
+  int left, top;                           ///< where the picture lies on the canvas
+  std::uint8_t colour[3];                  ///< of the rest
+  int full_width, full_height;             ///< the canvas after resizing
   int crop_left, crop_top, width, height;  ///< what is returned of it
 };
 
@@ -127,7 +127,8 @@ struct ResizeBand {
   ResizePlan const& plan;
   PlacedTaps const &across, &down;
   std::uint8_t* out;  ///< (height, width, 3)
-  std::vector<std::uint8_t> line = std::vector<std::uint8_t>(picture.format() == PixelFormat::rgb ? 0 : 3 * static_cast<std::size_t>(picture.width()));
+  std::vector<std::uint8_t> line =
+      std::vector<std::uint8_t>(picture.format() == PixelFormat::rgb ? 0 : 3 * static_cast<std::size_t>(picture.width()));
 
   std::uint8_t const* source(int y) {
     if (picture.format() == PixelFormat::rgb) return picture.row(y);
@@ -142,9 +143,11 @@ struct ResizeBand {
       if (s.count > 0) from = std::min(from, s.first), to = std::max(to, s.first + s.count);
     }
     bool const keep = std::max(to - from, 0) * bytes <= Size{1} << 24;  // else each output row makes its own again
-    std::vector<std::uint8_t> rows(static_cast<std::size_t>(keep ? std::max(to - from, 0) * bytes : bytes)), blank(static_cast<std::size_t>(bytes));
+    std::vector<std::uint8_t> rows(static_cast<std::size_t>(keep ? std::max(to - from, 0) * bytes : bytes)),
+        blank(static_cast<std::size_t>(bytes));
     std::vector<std::int32_t> sums(static_cast<std::size_t>(bytes));
-    for (Size i = 0; i < bytes; ++i) blank[static_cast<std::size_t>(i)] = round_tap(kHalf + across.total[static_cast<std::size_t>(i / 3)] * plan.colour[i % 3]);
+    for (Size i = 0; i < bytes; ++i)
+      blank[static_cast<std::size_t>(i)] = round_tap(kHalf + across.total[static_cast<std::size_t>(i / 3)] * plan.colour[i % 3]);
     if (keep)
       for (int y = from; y < to; ++y) resize_row(source(y), across, plan.colour, rows.data() + (y - from) * bytes);
     auto const row_at = [&](int y) -> std::uint8_t const* {
@@ -181,12 +184,13 @@ inline Image resize_bicubic(PixelView picture, ResizePlan const& plan, Executor 
                              picture.width() <= p.canvas_width - p.left && picture.height() <= p.canvas_height - p.top,
                          "resize: the crop must lie in the resized canvas, and the picture on the canvas");
   constexpr int kSide = 1 << 22;
-  require<LimitError>(p.canvas_width <= kSide && p.canvas_height <= kSide && Size{p.width} * p.height <= Size{1} << 28, "resize: ", p.canvas_width,
-                      " x ", p.canvas_height, " to ", p.width, " x ", p.height, " pixels is beyond 2^22 a side or 2^28 in all");
+  require<LimitError>(p.canvas_width <= kSide && p.canvas_height <= kSide && Size{p.width} * p.height <= Size{1} << 28,
+                      "resize: ", p.canvas_width, " x ", p.canvas_height, " to ", p.width, " x ", p.height,
+                      " pixels is beyond 2^22 a side or 2^28 in all");
   auto const across = detail::place(bicubic_taps(p.canvas_width, p.full_width, p.crop_left, p.width), p.left, picture.width());
   auto const down = detail::place(bicubic_taps(p.canvas_height, p.full_height, p.crop_top, p.height), p.top, picture.height());
-  bool const columns_first = p.canvas_height > p.full_height &&
-                             Size{p.canvas_height} - p.full_height > 2 * (Size{p.canvas_width} - p.full_width);
+  bool const columns_first =
+      p.canvas_height > p.full_height && Size{p.canvas_height} - p.full_height > 2 * (Size{p.canvas_width} - p.full_width);
   Image out{p.width, p.height, detail::pixel_memory(3 * Size{p.width} * p.height, "resize")};
   int const bands = std::clamp(p.height / 24, 1, 64);
   run.parallel(bands, [&](Size band) {
