@@ -48,8 +48,9 @@ inline void neighbour_products(float const* top, float const* below, Size padded
   down[0] = sum(down0), down[1] = sum(down1), across[0] = sum(across0), across[1] = sum(across1);
 }
 
-/// The products of a row of cells between two rows of pixels (see StageProducts), weights 1 − weight and weight; n a multiple of 16.
-inline void blend_rows(detail::ProductRow const& top, detail::ProductRow const& bottom, float weight, Size n, detail::BlendedRow const& out) {
+/// The products of a row of cells between two rows of pixels (see ProductRow), weights 1 − weight and weight; n a multiple of 16.
+inline void blend_rows(detail::ProductRow const& top, detail::ProductRow const& bottom, float weight, Size n,
+                       detail::BlendedRow const& out) {
   F const b = set(weight), a = set(1 - weight), aa = a * a, bb = b * b, ab = a * b;
   for (Size x = 0; x < n; x += kLanes) {
     store(out.mean + x, a * load(top.mean + x) + b * load(bottom.mean + x));
