@@ -48,6 +48,29 @@ void expect_gold(std::string const& folder, std::string const& name) {
 
 TEST(TokenizerGold, Llama2) { expect_gold("llama2", "llama-spm"); }
 
+TEST(TokenizerGold, Llama3) { expect_gold("llama3", "llama-bpe"); }
+
+TEST(TokenizerGold, Clip) {
+  std::string const folder = kData + "/tokenizers/clip";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
+  Tokenizer const tokenizer = Tokenizer::open(folder);
+  EXPECT_EQ(tokenizer.size(), 49408);
+  EXPECT_EQ(tokenizer.encode("It's 2024, isn't it?"), (std::vector{49406, 585, 568, 273, 271, 273, 275, 267, 2923, 713, 585, 286, 49407}));
+  EXPECT_EQ(tokenizer.encode("\uFB01ne \u00BD \u0130stanbul \u0391\u03A3", {.bos = false, .eos = false}),
+            (std::vector{171, 105, 223, 1422, 33613, 328, 16384, 11231, 138, 109, 139, 481}));
+  EXPECT_EQ(tokenizer.encode("<|endoftext|>", {.special = mgm::io::Special::plain}).size(), 8U);
+}
+
+TEST(TokenizerGold, FilesOfOneFolderByPreference) {
+  std::string const folder = kData + "/tokenizers/mistral";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
+  Tokenizer const slow = Tokenizer::open(folder, {.prefer = mgm::io::Prefer::slow}), quick = Tokenizer::open(folder, {.prefer = mgm::io::Prefer::fast});
+  EXPECT_EQ(slow.kind(), "SentencePiece BPE, legacy");
+  EXPECT_EQ(quick.kind(), "tokenizer.json BPE");
+  EXPECT_EQ(slow.encode("[INST] hi [/INST]"), quick.encode("[INST] hi [/INST]"));
+  EXPECT_EQ(quick.encode("[INST] "), (std::vector{1, 733, 16289, 28793, 28705}));
+}
+
 TEST(TokenizerGold, Stories) {
   std::string const folder = kData + "/stories260K";
   if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;

@@ -27,7 +27,8 @@ class SlowLlama final : public Engine {
                                          {"sep_token", ""}, {"cls_token", ""}, {"mask_token", ""}})
       if (auto const token = settings_.token(name, fallback)) names_[name] = declared(*token);
     for (AddedToken const& token : settings_.additional) additional_.push_back(declared(token));
-    require<ConfigError>(names_.contains("unk_token"), settings_.where, ": unk_token: expected a token, found null");
+    for (auto const& [name, needed] : {std::pair{"unk_token", true}, {"bos_token", settings_.add_bos.value_or(true)}, {"eos_token", settings_.add_eos.value_or(false)}})
+      require<ConfigError>(!needed || names_.contains(name), settings_.where, ": ", name, ": expected a token, found null");
     for (auto const& [id, token] : settings_.added) {
       require<ConfigError>(!token.content.empty(), settings_.where, ": added token ", id, " has no text");
       require<ConfigError>(!ids_.contains(token.content), settings_.where, ": added token ", mgm::quoted(token.content), " is there twice");
