@@ -179,7 +179,7 @@ MGM_INLINE H load_bits(void const* p, int n) {
   return (H)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1u), p);
 #else
   std::uint16_t buffer[kLanes] = {};
-  __builtin_memcpy(buffer, p, static_cast<unsigned>(n) * 2u);
+  if (n > 0) __builtin_memcpy(buffer, p, static_cast<unsigned>(n) * 2u);
   return *reinterpret_cast<Hm const*>(buffer);
 #endif
 }
@@ -190,7 +190,7 @@ MGM_INLINE U load_words(void const* p, int n) {
   return (U)_mm256_maskload_epi32(static_cast<int const*>(p), (__m256i)(lane_index() < n));
 #else
   std::uint32_t buffer[kLanes] = {};
-  __builtin_memcpy(buffer, p, static_cast<unsigned>(n) * 4u);
+  if (n > 0) __builtin_memcpy(buffer, p, static_cast<unsigned>(n) * 4u);
   return *reinterpret_cast<Um const*>(buffer);
 #endif
 }
@@ -198,7 +198,7 @@ MGM_INLINE void store_bits(void* p, H x, int n) {
 #if MGM_ISA_LEVEL >= 2
   _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), (__m256i)x);
 #else
-  __builtin_memcpy(p, &x, static_cast<unsigned>(n) * 2u);
+  if (n > 0) __builtin_memcpy(p, &x, static_cast<unsigned>(n) * 2u);
 #endif
 }
 MGM_INLINE void store_words(void* p, U x, int n) {
@@ -207,7 +207,7 @@ MGM_INLINE void store_words(void* p, U x, int n) {
 #elif MGM_ISA_LEVEL == 1
   _mm256_maskstore_epi32(static_cast<int*>(p), (__m256i)(lane_index() < n), (__m256i)x);
 #else
-  __builtin_memcpy(p, &x, static_cast<unsigned>(n) * 4u);
+  if (n > 0) __builtin_memcpy(p, &x, static_cast<unsigned>(n) * 4u);
 #endif
 }
 MGM_INLINE F load(float const* p, int n) { return as_float(load_words(p, n)); }
