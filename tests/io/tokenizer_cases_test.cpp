@@ -88,7 +88,7 @@ TEST_P(TokenizerCases, PartsGiveWhatTheWholeTextGives) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerCases,
-                         testing::Values("vicuna", "vicuna_legacy", "yi", "yi_not_legacy", "gemma", "mixtral", "llama3", "clip", "rules", "metaspace"),
+                         testing::Values("vicuna", "vicuna_legacy", "yi", "yi_not_legacy", "gemma", "mixtral", "llama3", "clip", "rules", "rules_not_legacy", "metaspace"),
                          [](auto const& param) { return std::string(param.param); });
 
 TEST(Tokenizer, AddedTokens) {

@@ -128,11 +128,11 @@ def main():
     lines = text()
     for name in ("vicuna", "yi", "gemma", "mixtral", "llama3"):
         getattr(families, "make_" + name)(OUT / name, lines)
-    for name, base, change in (("vicuna_legacy", "vicuna", {"legacy": True}), ("yi_not_legacy", "yi", {"legacy": False, "add_bos_token": True})):
+    make_rules(OUT / "rules", lines)
+    for name, base, change in (("rules_not_legacy", "rules", {"legacy": False}), ("vicuna_legacy", "vicuna", {"legacy": True}), ("yi_not_legacy", "yi", {"legacy": False, "add_bos_token": True})):
         shutil.copytree(OUT / base, OUT / name)
         config = json.loads((OUT / name / "tokenizer_config.json").read_text())
         (OUT / name / "tokenizer_config.json").write_text(json.dumps({**config, **change}, indent=1) + "\n")
-    make_rules(OUT / "rules", lines)
     make_metaspace(OUT / "metaspace", lines)
     make_clip(OUT / "clip", lines)
     for path in OUT.glob("*/*.json"):                               # compact: these are committed

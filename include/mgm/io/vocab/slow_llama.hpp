@@ -50,21 +50,21 @@ class SlowLlama final : public Engine {
     }
     if (additions.before && settings_.add_bos.value_or(true)) ids.push_back(name_id("bos_token"));
     std::size_t const first = ids.size();
-    bool lone_space = false;  // the first token is `▁` itself
-    std::vector<Piece> const pieces = cut(prompt);
-    for (Piece const& piece : pieces) {
+    bool lone_space = false, special_next = false;  // the first token is `▁` itself; the second is a special token
+    for (Piece const& piece : cut(prompt)) {
       if (piece.text.empty()) continue;
+      std::size_t const before = ids.size() - first;
       if (piece.id >= 0) {
         ids.push_back(piece.id);
-        continue;
+      } else {
+        encode_piece(piece, ids);
       }
-      bool const at_start = ids.size() == first;
-      encode_piece(piece, ids);
-      if (at_start && ids.size() > first)
-        lone_space = ids.size() == first + 1 ? piece.text == kMetaSpace || token(ids[first]) == kMetaSpace : token(ids[first]) == kMetaSpace;
+      std::size_t const now = ids.size() - first;
+      if (before == 0 && now > 0 && piece.id < 0) lone_space = token(ids[first]) == kMetaSpace || (now == 1 && piece.text == kMetaSpace);
+      if (before <= 1 && now > 1)  // what no piece covers has the unknown token's id, but is not that token
+        special_next = all_special_.contains(ids[first + 1]) && (piece.id >= 0 || ids[first + 1] != model_->unknown());
     }
-    if (!legacy_ && lone_space && ids.size() > first + 1 && all_special_.contains(ids[first + 1]))
-      ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(first));
+    if (!legacy_ && lone_space && special_next) ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(first));
     if (additions.after && settings_.add_eos.value_or(false)) ids.push_back(name_id("eos_token"));
   }
 
