@@ -14,7 +14,7 @@ MGM_NOINLINE inline void read_words(void const* p, Size bytes, std::uint64_t& to
 template <bool kPair>
 MGM_NOINLINE void spin(Size steps, double& flops, float& result) {
   F sums[kRows][2];
-  MGM_UNROLL for (int i = 0; i < kRows; ++i) sums[i][0] = sums[i][1] = set(result);
+  MGM_UNROLL for (int i = 0; i < kRows; ++i) sums[i][0] = set(result * float(2 * i + 1)), sums[i][1] = set(result * float(2 * i + 2));  // all different, or they are computed once
   F const a = set(result), b = set(result + 1);
   for (Size s = 0; s < steps; ++s)
     MGM_UNROLL for (int i = 0; i < kRows; ++i) MGM_UNROLL for (int j = 0; j < 2; ++j) {
