@@ -25,7 +25,8 @@ struct Folder {
     fs::create_directory(path);
     if (!family.empty())
       for (auto const& file : fs::directory_iterator(kFamilies + family))
-        if (file.path().filename() != "cases.jsonl") write(file.path().filename().string(), mgm::io::read_text(file.path().string(), 1 << 20));
+        if (file.path().filename() != "cases.jsonl")
+          write(file.path().filename().string(), mgm::io::read_text(file.path().string(), 1 << 20));
   }
   ~Folder() {
     std::error_code none;
@@ -78,18 +79,21 @@ std::string hex_piece(int byte) {
   constexpr char kHex[] = "0123456789ABCDEF";
   return std::string("<0x") + kHex[byte / 16] + kHex[byte % 16] + ">";
 }
-std::string u32(std::uint32_t v) { return {static_cast<char>(v), static_cast<char>(v >> 8), static_cast<char>(v >> 16), static_cast<char>(v >> 24)}; }
+std::string u32(std::uint32_t v) {
+  return {static_cast<char>(v), static_cast<char>(v >> 8), static_cast<char>(v >> 16), static_cast<char>(v >> 24)};
+}
 
 struct Model {
-  std::string heads = piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3), bytes = all_bytes(), tail, trainer = number_field(3, 2) + number_field(35, 1),
-              normalizer = number_field(3, 1);
+  std::string heads = piece("<unk>", 0, 2) + piece("<s>", 0, 3) + piece("</s>", 0, 3), bytes = all_bytes(), tail,
+              trainer = number_field(3, 2) + number_field(35, 1), normalizer = number_field(3, 1);
   static std::string all_bytes() {
     std::string out;
     for (int i = 0; i < 256; ++i) out += piece(hex_piece(i), 0, 6);
     return out;
   }
   [[nodiscard]] std::string text() const {
-    return heads + bytes + piece("a", -1) + piece("\xE2\x96\x81", -2) + tail + (trainer.empty() ? "" : bytes_field(2, trainer)) + bytes_field(3, normalizer);
+    return heads + bytes + piece("a", -1) + piece("\xE2\x96\x81", -2) + tail + (trainer.empty() ? "" : bytes_field(2, trainer)) +
+           bytes_field(3, normalizer);
   }
 };
 
@@ -149,10 +153,12 @@ TEST(TokenizerBadInput, SentencePieceModels) {
       {"no trainer settings", with([](Model& m) { m.trainer.clear(); })},
       {"no pieces", bytes_field(2, good.trainer)},
       {"rules of 3 bytes", with([](Model& m) { m.normalizer += bytes_field(2, "abc"); })},
-      {"rules with a trie past their end", with([&](Model& m) { m.normalizer += bytes_field(2, u32(4096) + zero_trie + std::string(1, '\0')); })},
+      {"rules with a trie past their end",
+       with([&](Model& m) { m.normalizer += bytes_field(2, u32(4096) + zero_trie + std::string(1, '\0')); })},
       {"rules with an odd trie", with([&](Model& m) { m.normalizer += bytes_field(2, u32(2047) + zero_trie + std::string(9, '\0')); })},
       {"rules without a last zero", with([&](Model& m) { m.normalizer += bytes_field(2, u32(2048) + zero_trie + "abc"); })},
-      {"rules that point outside", with([&](Model& m) { m.normalizer += bytes_field(2, u32(2048) + zero_trie.substr(4) + u32(0x80FFFFFF) + std::string(1, '\0')); })},
+      {"rules that point outside",
+       with([&](Model& m) { m.normalizer += bytes_field(2, u32(2048) + zero_trie.substr(4) + u32(0x80FFFFFF) + std::string(1, '\0')); })},
       {"denormalizer", whole + bytes_field(5, bytes_field(2, "x"))},
   };
   for (auto const& [kind, bytes] : kinds) {
@@ -167,7 +173,8 @@ TEST(TokenizerBadInput, SentencePieceModels) {
       {"with every type", with([](Model& m) { m.tail = piece("b", 0, 4) + piece("c", 0, 5) + piece("<ctl>", 0, 3); })},
       {"without bytes", with([](Model& m) { m.bytes.clear(), m.trainer = number_field(3, 2); })},
       {"with an empty denormalizer", whole + bytes_field(5, number_field(3, 0))},
-      {"with rules that match nothing", with([&](Model& m) { m.normalizer += bytes_field(2, u32(2048) + zero_trie + std::string(1, '\0')); })},
+      {"with rules that match nothing",
+       with([&](Model& m) { m.normalizer += bytes_field(2, u32(2048) + zero_trie + std::string(1, '\0')); })},
   };
   for (auto const& [kind, bytes] : twins) {
     Folder const folder;
@@ -181,7 +188,9 @@ TEST(TokenizerBadInput, TokenizerJson) {
   Json const good = mgm::io::parse_json(mgm::io::read_text(kFamilies + "mixtral/tokenizer.json", 1 << 20), "mixtral");
   using Change = std::function<void(Json&)>;
   auto const regex = [](char const* pattern) {
-    return [pattern](Json& j) { j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}}; };
+    return [pattern](Json& j) {
+      j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
+    };
   };
   std::pair<char const*, Change> const kinds[] = {
       {"no model", [](Json& j) { j.erase("model"); }},
@@ -190,7 +199,10 @@ TEST(TokenizerBadInput, TokenizerJson) {
       {"WordPiece", [](Json& j) { j["model"]["type"] = "WordPiece"; }},
       {"no vocab", [](Json& j) { j["model"].erase("vocab"); }},
       {"empty vocab", [](Json& j) { j["model"]["vocab"] = Json::object(); }},
-      {"vocab is an array", [](Json& j) { j["model"]["vocab"] = Json::array({1, 2}); }},
+      {"vocab is an array",
+       [](Json& j) {
+         j["model"]["vocab"] = Json::array({1, 2});
+       }},
       {"merge of an absent left piece", [](Json& j) { j["model"]["merges"].push_back("qqq a"); }},
       {"merge of an absent right piece", [](Json& j) { j["model"]["merges"].push_back("a qqq"); }},
       {"merge to an absent piece", [](Json& j) { j["model"]["merges"].push_back("<s> </s>"); }},
@@ -198,7 +210,10 @@ TEST(TokenizerBadInput, TokenizerJson) {
       {"merge of three pieces", [](Json& j) { j["model"]["merges"].push_back("a b c"); }},
       {"merge that is a number", [](Json& j) { j["model"]["merges"].push_back(7); }},
       {"merge that is null", [](Json& j) { j["model"]["merges"].push_back(nullptr); }},
-      {"merge array of three", [](Json& j) { j["model"]["merges"].push_back({"a", "b", "c"}); }},
+      {"merge array of three",
+       [](Json& j) {
+         j["model"]["merges"].push_back({"a", "b", "c"});
+       }},
       {"merge that is an object", [](Json& j) { j["model"]["merges"].push_back(Json::object()); }},
       {"negative id", [](Json& j) { j["model"]["vocab"]["qq"] = -1; }},
       {"fractional id", [](Json& j) { j["model"]["vocab"]["qq"] = 1.5; }},
@@ -215,12 +230,17 @@ TEST(TokenizerBadInput, TokenizerJson) {
       {"unknown normalizer within", [](Json& j) { j["normalizer"]["normalizers"].push_back({{"type", "Precompiled"}}); }},
       {"normalizer without type", [](Json& j) { j["normalizer"] = Json::object(); }},
       {"Prepend without text", [](Json& j) { j["normalizer"] = {{"type", "Prepend"}}; }},
-      {"Replace of an empty text", [](Json& j) { j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "x"}}; }},
-      {"Replace of an unknown pattern", [](Json& j) { j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Glob", "*"}}}, {"content", "x"}}; }},
+      {"Replace of an empty text",
+       [](Json& j) { j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "x"}}; }},
+      {"Replace of an unknown pattern",
+       [](Json& j) { j["normalizer"] = {{"type", "Replace"}, {"pattern", {{"Glob", "*"}}}, {"content", "x"}}; }},
       {"unknown pre-tokenizer", [](Json& j) { j["pre_tokenizer"] = {{"type", "Punctuation"}}; }},
-      {"unknown split behavior", [](Json& j) { j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Dropped"}, {"invert", false}}; }},
+      {"unknown split behavior",
+       [](Json&
+              j) { j["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"String", "a"}}}, {"behavior", "Dropped"}, {"invert", false}}; }},
       {"Metaspace of two characters", [](Json& j) { j["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "ab"}}; }},
-      {"Metaspace with an unknown scheme", [](Json& j) { j["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}}; }},
+      {"Metaspace with an unknown scheme",
+       [](Json& j) { j["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}}; }},
       {"pattern with a back reference", regex("(a)\\1")},
       {"pattern with an open group", regex("(?:a")},
       {"pattern with an open class", regex("[a")},
@@ -256,11 +276,18 @@ TEST(TokenizerBadInput, TokenizerJson) {
   std::string const whole = good.dump();
   auto const deep = std::string(1000000, '[');
   std::pair<char const*, std::string> const texts[] = {
-      {"empty", ""},           {"cut", whole.substr(0, whole.size() / 2)},         {"garbage behind", whole + "x"}, {"an array", "[]"}, {"nested 10^6 deep", deep},
-      {"NUL", whole + '\0'},   {"git-lfs pointer", "version https://git-lfs.github.com/spec/v1\n"}, {"HTML", "<html></html>"},
+      {"empty", ""},
+      {"cut", whole.substr(0, whole.size() / 2)},
+      {"garbage behind", whole + "x"},
+      {"an array", "[]"},
+      {"nested 10^6 deep", deep},
+      {"NUL", whole + '\0'},
+      {"git-lfs pointer", "version https://git-lfs.github.com/spec/v1\n"},
+      {"HTML", "<html></html>"},
       {"piece twice", R"({"model": {"type": "BPE", "vocab": {"a": 0, "a": 1}, "merges": []}})"},
       {"vocab twice", R"({"model": {"type": "BPE", "vocab": {"a": 0}, "vocab": {"b": 1}, "merges": []}})"},
-      {"single quotes", "{'model': 1}"}, {"not UTF-8", "{\"model\": \"\xFF\"}"}};
+      {"single quotes", "{'model': 1}"},
+      {"not UTF-8", "{\"model\": \"\xFF\"}"}};
   for (auto const& [kind, bytes] : texts) {
     Folder const folder;
     folder.write("tokenizer.json", bytes);
@@ -268,9 +295,13 @@ TEST(TokenizerBadInput, TokenizerJson) {
   }
   std::pair<char const*, Change> const twins[] = {
       {"as it is", [](Json&) {}},
-      {"with unknown keys", [](Json& j) { j["model"]["more"] = 1, j["more"] = {1, 2}; }},
+      {"with unknown keys",
+       [](Json& j) {
+         j["model"]["more"] = 1, j["more"] = {1, 2};
+       }},
       {"with dropout 0", [](Json& j) { j["model"]["dropout"] = 0.0; }},
-      {"with merges as pairs", [](Json& j) {
+      {"with merges as pairs",
+       [](Json& j) {
          for (Json& merge : j["model"]["merges"]) {
            auto const line = merge.get<std::string>();
            merge = {line.substr(0, line.find(' ')), line.substr(line.find(' ') + 1)};
@@ -292,7 +323,8 @@ TEST(TokenizerBadInput, TokenizerJson) {
 
 // ---- CLIP
 TEST(TokenizerBadInput, VocabularyAndMerges) {
-  std::string const vocab = mgm::io::read_text(kFamilies + "clip/vocab.json", 1 << 20), merges = mgm::io::read_text(kFamilies + "clip/merges.txt", 1 << 20);
+  std::string const vocab = mgm::io::read_text(kFamilies + "clip/vocab.json", 1 << 20),
+                    merges = mgm::io::read_text(kFamilies + "clip/merges.txt", 1 << 20);
   auto const changed = [&](auto change) {
     Json json = mgm::io::parse_json(vocab, "vocab");
     change(json);
@@ -382,7 +414,8 @@ TEST(TokenizerBadInput, SettingsFiles) {
     expect_refused(folder, kind.file, kind.name);
   }
   Folder const twin("vicuna");
-  twin.write("tokenizer_config.json", R"({"added_tokens_decoder": {"500": {"content": "<x>"}, "501": {"content": "<y>", "special": true}}, "legacy": null})");
+  twin.write("tokenizer_config.json",
+             R"({"added_tokens_decoder": {"500": {"content": "<x>"}, "501": {"content": "<y>", "special": true}}, "legacy": null})");
   expect_good(twin, "two tokens behind the vocabulary");
   EXPECT_EQ(Tokenizer::open(twin.path.string()).size(), 502);
   twin.write("tokenizer_config.json", "{}");

@@ -41,7 +41,8 @@ TEST_P(TokenizerCases, EqualToTheOriginalLibraries) {
   for (Json const& c : cases) {
     if (!c.contains("text")) {
       EXPECT_EQ(tokenizer.size(), c["size"].get<int>());
-      for (auto const& [name, id] : {std::pair{"bos", tokenizer.bos()}, {"eos", tokenizer.eos()}, {"unk", tokenizer.unk()}, {"pad", tokenizer.pad()}})
+      for (auto const& [name, id] :
+           {std::pair{"bos", tokenizer.bos()}, {"eos", tokenizer.eos()}, {"unk", tokenizer.unk()}, {"pad", tokenizer.pad()}})
         EXPECT_EQ(id, c[name].is_null() ? std::optional<int>() : c[name].get<int>()) << name;
       continue;
     }
@@ -67,7 +68,8 @@ TEST_P(TokenizerCases, PlainTextNeverBecomesASpecialToken) {
         EXPECT_TRUE(!tokenizer.is_special(found) || found == tokenizer.unk()) << text << " gave " << tokenizer.token(found);
       Part const parts[] = {{"x ", false}, {text, true}, {" y", false}};
       for (int const found : tokenizer.encode(parts, {.bos = false, .eos = false}))
-        EXPECT_TRUE(!tokenizer.is_special(found) || found == tokenizer.unk()) << text << " between control text gave " << tokenizer.token(found);
+        EXPECT_TRUE(!tokenizer.is_special(found) || found == tokenizer.unk())
+            << text << " between control text gave " << tokenizer.token(found);
     }
   }
   EXPECT_GE(specials, 2);
@@ -82,13 +84,15 @@ TEST_P(TokenizerCases, PartsGiveWhatTheWholeTextGives) {
     Part const parts[] = {{front, false}, {user, true}, {middle, false}, {user, true}};
     EXPECT_EQ(tokenizer.encode(parts), tokenizer.encode(whole)) << user;
   }
-  std::string const half = control.substr(0, control.size() / 2), rest = control.substr(control.size() / 2);  // no match across into plain text
+  std::string const half = control.substr(0, control.size() / 2),
+                    rest = control.substr(control.size() / 2);  // no match across into plain text
   Part const torn[] = {{half, false}, {rest, true}};
   for (int const id : tokenizer.encode(torn, {.bos = false, .eos = false})) EXPECT_NE(id, tokenizer.eos());
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerCases,
-                         testing::Values("vicuna", "vicuna_legacy", "yi", "yi_not_legacy", "gemma", "mixtral", "llama3", "clip", "rules", "rules_not_legacy", "metaspace"),
+                         testing::Values("vicuna", "vicuna_legacy", "yi", "yi_not_legacy", "gemma", "mixtral", "llama3", "clip", "rules",
+                                         "rules_not_legacy", "metaspace"),
                          [](auto const& param) { return std::string(param.param); });
 
 TEST(Tokenizer, AddedTokens) {

@@ -64,7 +64,8 @@ TEST(TokenizerGold, Clip) {
 TEST(TokenizerGold, FilesOfOneFolderByPreference) {
   std::string const folder = kData + "/tokenizers/mistral";
   if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
-  Tokenizer const slow = Tokenizer::open(folder, {.prefer = mgm::io::Prefer::slow}), quick = Tokenizer::open(folder, {.prefer = mgm::io::Prefer::fast});
+  Tokenizer const slow = Tokenizer::open(folder, {.prefer = mgm::io::Prefer::slow}),
+                  quick = Tokenizer::open(folder, {.prefer = mgm::io::Prefer::fast});
   EXPECT_EQ(slow.kind(), "SentencePiece BPE, legacy");
   EXPECT_EQ(quick.kind(), "tokenizer.json BPE");
   EXPECT_EQ(slow.encode("[INST] hi [/INST]"), quick.encode("[INST] hi [/INST]"));

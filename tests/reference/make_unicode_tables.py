@@ -6,19 +6,22 @@ The tokenizer libraries use Unicode 14 for patterns and 15 for lower case; for c
 stored here. Their normalisation forms are those of Unicode 9: what later versions gave a decomposition or a combining class is named in
 LATER_* below and left out. One text a table, numbers in hexadecimal: a first number is the distance from the end of the entry before it.
 """
+
 import sys
 import unicodedata
 from pathlib import Path
 
 TARGET = Path(__file__).resolve().parents[2] / "include/mgm/io/vocab/unicode_tables.hpp"
-CLASSES = {"L": "l", "M": "m", "Nd": "d", "Nl": "r", "No": "o", "Pc": "c"}      # letter, mark, digit, letter number, other number, connector
+CLASSES = {"L": "l", "M": "m", "Nd": "d", "Nl": "r", "No": "o", "Pc": "c"}  # letter, mark, digit, letter number, other number, connector
 LAST = 0x110000
 SURROGATES = range(0xD800, 0xE000)
 LATER_DECOMPOSED = "32ff a7f2-a7f4 ab69 10781-10785 10787-107b0 107b2-107ba 11938 1f16c 1fbf0-1fbf9"
-LATER_COMBINING = ("7fd 898-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1ace 1df6-1dfa a82c 10d24-10d27 10eab-10eac 10f46-10f50 10f82-10f85 11070 "
-                   "1133b 1145e 11839-1183a 1193d-1193e 11943 119e0 11a34 11a47 11a99 11d42 11d44-11d45 11d97 16ff0-16ff1 1e130-1e136 1e2ae "
-                   "1e2ec-1e2ef")
-HANGUL = range(0xAC00, 0xD7A4)                                                      # composed by arithmetic
+LATER_COMBINING = (
+    "7fd 898-89f 8ca-8d3 9fe c3c d3b-d3c eba 1715 1abf-1ace 1df6-1dfa a82c 10d24-10d27 10eab-10eac 10f46-10f50 10f82-10f85 11070 "
+    "1133b 1145e 11839-1183a 1193d-1193e 11943 119e0 11a34 11a47 11a99 11d42 11d44-11d45 11d97 16ff0-16ff1 1e130-1e136 1e2ae "
+    "1e2ec-1e2ef"
+)
+HANGUL = range(0xAC00, 0xD7A4)  # composed by arithmetic
 
 
 def spread(ranges):
@@ -66,7 +69,8 @@ def mappings(table):
         for step in (1, 2):
             length = 1
             while table.get(first + length * step) == (table[first][0] + length * step, *table[first][1:]) and (
-                    step == 1 or first + length * step - 1 not in table):
+                step == 1 or first + length * step - 1 not in table
+            ):
                 length += 1
             if length > best:
                 best, chosen = length, step
@@ -112,9 +116,14 @@ def main():
     lower = {c: tuple(map(ord, chr(c).lower())) for c in range(LAST) if c not in SURROGATES and chr(c).lower() != chr(c)}
     later = spread(LATER_COMBINING)
     tables = [
-        literal("kCategories", "Runs of l letter, m mark, d digit, r letter number, o other number, c connector.", encode_runs(runs(category))),
-        literal("kCombining", "Runs of canonical combining classes other than 0.",
-                encode_runs(runs(lambda c: c not in later and unicodedata.combining(chr(c)) or None))),
+        literal(
+            "kCategories", "Runs of l letter, m mark, d digit, r letter number, o other number, c connector.", encode_runs(runs(category))
+        ),
+        literal(
+            "kCombining",
+            "Runs of canonical combining classes other than 0.",
+            encode_runs(runs(lambda c: c not in later and unicodedata.combining(chr(c)) or None)),
+        ),
         literal("kCanonical", "One step of canonical decomposition.", mappings(canonical)),
         literal("kCompatible", "One step of compatibility decomposition.", mappings(compatible)),
         literal("kNotComposed", "Characters that no composition makes.", encode_runs(runs({c: "" for c in excluded(canonical)}.get))),

@@ -10,8 +10,9 @@
 int main(int argc, char** argv) try {
   using namespace mgm::io;
   std::string const how = argc > 2 ? argv[2] : "";
-  Tokenizer const tokenizer =
-      Tokenizer::open(argc > 1 ? argv[1] : ".", {.prefer = how == "fast" ? Prefer::fast : how == "slow" ? Prefer::slow : Prefer::automatic});
+  Tokenizer const tokenizer = Tokenizer::open(argc > 1 ? argv[1] : ".", {.prefer = how == "fast"   ? Prefer::fast
+                                                                                   : how == "slow" ? Prefer::slow
+                                                                                                   : Prefer::automatic});
   for (std::string line; std::getline(std::cin, line);) {
     Json const in = parse_json(line, "stdin");
     Json out;

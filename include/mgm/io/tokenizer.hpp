@@ -34,9 +34,9 @@ enum class Special {
 
 struct EncodeOptions {
   Special special = Special::parse;
-  bool bos = true;                          ///< what the tokenizer itself puts in front of a text; none where it puts none
-  bool eos = true;                          ///< and behind
-  bool strict = false;                      ///< refuse text that is not UTF-8 instead of reading its broken parts as U+FFFD
+  bool bos = true;                               ///< what the tokenizer itself puts in front of a text; none where it puts none
+  bool eos = true;                               ///< and behind
+  bool strict = false;                           ///< refuse text that is not UTF-8 instead of reading its broken parts as U+FFFD
   std::size_t max_bytes = std::size_t{1} << 28;  ///< longer texts are refused before anything is done with them; at most 2^30
 };
 
@@ -51,18 +51,19 @@ class Tokenizer {
     Prefer prefer = Prefer::automatic;
   };
 
-  /// Reads the tokenizer files of `folder`; what they are is decided by their content. Throws FileError, ConfigError, LimitError, naming the
-  /// file, for what is missing, broken or not supported.
+  /// Reads the tokenizer files of `folder`; what they are is decided by their content. Throws FileError, ConfigError, LimitError, naming
+  /// the file, for what is missing, broken or not supported.
   [[nodiscard]] static Tokenizer open(std::string const& folder, Options options);
   [[nodiscard]] static Tokenizer open(std::string const& folder) { return open(folder, Options{}); }
 
-  /// The ids of `text`, BOS, EOS and special tokens by the tokenizer's own rules. Throws LimitError past max_bytes, ArgumentError if strict.
+  /// The ids of `text`, BOS, EOS and special tokens by the tokenizer's own rules. Throws LimitError past max_bytes, ArgumentError if
+  /// strict.
   [[nodiscard]] std::vector<int> encode(std::string_view text, EncodeOptions const& options = {}) const {
     Part const part{text, false};
     return encode(std::span(&part, 1), options);
   }
-  /// The ids of the parts as one continuous text. Special tokens are found only where a part is not plain, and never across into plain text.
-  /// Parts are cut at whole characters.
+  /// The ids of the parts as one continuous text. Special tokens are found only where a part is not plain, and never across into plain
+  /// text. Parts are cut at whole characters.
   [[nodiscard]] std::vector<int> encode(std::span<Part const> parts, EncodeOptions const& options = {}) const {
     std::size_t bytes = 0;
     std::size_t const limit = std::min(options.max_bytes, std::size_t{1} << 30);
@@ -114,8 +115,8 @@ class Tokenizer {
   [[nodiscard]] bool legacy() const { return engine_->legacy(); }
   /// Adds a token behind the vocabulary unless it is there, and returns its id. Other copies of this handle stay as they are.
   int add_token(std::string_view token, bool special) {
-    require<ArgumentError>(!token.empty() && vocab::first_invalid(token) == std::string_view::npos, "token to add: expected UTF-8 text, found ",
-                           mgm::quoted(token));
+    require<ArgumentError>(!token.empty() && vocab::first_invalid(token) == std::string_view::npos,
+                           "token to add: expected UTF-8 text, found ", mgm::quoted(token));
     engine_ = engine_->with({.content = std::string(token), .special = special, .normalized = !special});
     return engine_->id_of(token);
   }
@@ -163,7 +164,8 @@ inline Tokenizer Tokenizer::open(std::string const& folder, Options options) {
   require<FileError>(model || json || clip, folder,
                      ": expected tokenizer files (tokenizer.json, tokenizer.model, or vocab.json with merges.txt), found none");
   bool slow = model && options.prefer != Prefer::fast;
-  if (model && json && options.prefer == Prefer::automatic) slow = vocab::detail::class_of(vocab::read_settings(folder)) == "LlamaTokenizer";
+  if (model && json && options.prefer == Prefer::automatic)
+    slow = vocab::detail::class_of(vocab::read_settings(folder)) == "LlamaTokenizer";
   if (json && !slow) return Tokenizer(vocab::open_tokenizer_json(folder));
   if (!model) return Tokenizer(vocab::open_clip_vocabulary(folder));
   return Tokenizer(vocab::open_sentencepiece(folder));

@@ -22,7 +22,8 @@ class AddedTokens {
     int id;
   };
 
-  /// Adds a token: with the id of the vocabulary's piece of that text, else behind everything. One that is there with other flags gets these.
+  /// Adds a token: with the id of the vocabulary's piece of that text, else behind everything. One that is there with other flags gets
+  /// these.
   void add(AddedToken const& token, TokenMap const& vocabulary) {
     if (token.content.empty()) return;
     if (token.special && special_texts_.insert(token.content).second) special_list_.push_back(token);
@@ -79,7 +80,7 @@ class AddedTokens {
   }
   [[nodiscard]] PrefixTrie const& raw() const noexcept { return raw_; }                ///< looked for before normalising
   [[nodiscard]] PrefixTrie const& normalized() const noexcept { return normalized_; }  ///< looked for after it
-  [[nodiscard]] PrefixTrie const& either() const noexcept { return either_; }          ///< raw ones, and all special ones as they are written
+  [[nodiscard]] PrefixTrie const& either() const noexcept { return either_; }  ///< raw ones, and all special ones as they are written
   [[nodiscard]] int find(std::string_view content) const {
     auto const at = ids_.find(content);
     return at == ids_.end() ? -1 : at->second;
@@ -94,7 +95,8 @@ class AddedTokens {
 
  private:
   static bool word_before(std::string_view text, std::size_t at) {
-    return trailing(text.substr(0, at), [first = true](char32_t c) mutable { return std::exchange(first, false) && Unicode::get().is_word(c); }) > 0;
+    return trailing(text.substr(0, at),
+                    [first = true](char32_t c) mutable { return std::exchange(first, false) && Unicode::get().is_word(c); }) > 0;
   }
   static bool word_behind(std::string_view text, std::size_t at) {
     return at < text.size() && Unicode::get().is_word(char_at(text, at).code);

@@ -44,8 +44,8 @@ struct MergeWork {
   std::uint64_t merges = 0, looked_up = 0, queued = 0;
 };
 
-/// Merges `chain` to the end. `rule(Symbol left, Symbol right, Merge& out)` says whether a pair may merge. Survivors are linked from index 0.
-/// A queued pair is stale exactly when the bytes from its left symbol on are no longer what they were, for symbols only grow.
+/// Merges `chain` to the end. `rule(Symbol left, Symbol right, Merge& out)` says whether a pair may merge. Survivors are linked from index
+/// 0. A queued pair is stale exactly when the bytes from its left symbol on are no longer what they were, for symbols only grow.
 template <class Rule>
 MergeWork merge_pairs(std::vector<Symbol>& chain, Rule&& rule) {
   struct Entry {
@@ -62,8 +62,7 @@ MergeWork merge_pairs(std::vector<Symbol>& chain, Rule&& rule) {
     if (a.frozen || b.frozen) return;
     ++work.looked_up;
     Merge merge{};
-    if (rule(a, b, merge))
-      put(Entry{(std::uint64_t{merge.rank} << 32) | static_cast<std::uint32_t>(left), a.bytes + b.bytes, merge.id});
+    if (rule(a, b, merge)) put(Entry{(std::uint64_t{merge.rank} << 32) | static_cast<std::uint32_t>(left), a.bytes + b.bytes, merge.id});
   };
   auto const collect = [&](Entry entry) { heap.push_back(entry); };
   auto const push = [&](Entry entry) {

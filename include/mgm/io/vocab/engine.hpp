@@ -67,12 +67,12 @@ class Engine {
   [[nodiscard]] virtual std::unique_ptr<Decoding> decoding(bool skip_special) const = 0;
   /// The same vocabulary with one token more; an existing one becomes special if asked.
   [[nodiscard]] virtual std::shared_ptr<Engine const> with(AddedToken const& token) const = 0;
-  [[nodiscard]] virtual int size() const = 0;                                    ///< distinct tokens, added ones too
-  [[nodiscard]] virtual int id_of(std::string_view token) const = 0;             ///< -1: none
+  [[nodiscard]] virtual int size() const = 0;                         ///< distinct tokens, added ones too
+  [[nodiscard]] virtual int id_of(std::string_view token) const = 0;  ///< -1: none
   [[nodiscard]] virtual std::optional<std::string> token(int id) const = 0;
   [[nodiscard]] virtual bool special(int id) const = 0;
   [[nodiscard]] virtual std::optional<int> named(std::string_view name) const = 0;  ///< id of "bos_token", …
-  [[nodiscard]] virtual std::string_view kind() const = 0;                       ///< what was read, for people
+  [[nodiscard]] virtual std::string_view kind() const = 0;                          ///< what was read, for people
   [[nodiscard]] virtual bool legacy() const = 0;
 };
 

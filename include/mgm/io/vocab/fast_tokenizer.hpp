@@ -40,8 +40,9 @@ class FastTokenizer final : public Engine {
     TokenMap const& vocabulary = pipeline_.model->vocabulary();
     for (auto const& [id, token] : declared) {
       added_.add(token, vocabulary);
-      require<FileError>(token.content.empty() || added_.find(token.content) == id, where, ": added token ", mgm::quoted(token.content), ": expected id ",
-                         added_.find(token.content), " (its place behind the vocabulary, or that of its piece), found ", id);
+      require<FileError>(token.content.empty() || added_.find(token.content) == id, where, ": added token ", mgm::quoted(token.content),
+                         ": expected id ", added_.find(token.content), " (its place behind the vocabulary, or that of its piece), found ",
+                         id);
     }
     std::vector<AddedToken> named;
     for (std::string_view const name : kSpecialNames) {
@@ -59,8 +60,8 @@ class FastTokenizer final : public Engine {
       AddedToken copy = token;
       copy.special = token.special || is_named(token.content);
       added_.add(copy, vocabulary);
-      require<ConfigError>(copy.content.empty() || added_.find(copy.content) == id, settings.where, ": added token ", mgm::quoted(copy.content),
-                           ": expected id ", added_.find(copy.content), " as in ", where, ", found ", id);
+      require<ConfigError>(copy.content.empty() || added_.find(copy.content) == id, settings.where, ": added token ",
+                           mgm::quoted(copy.content), ": expected id ", added_.find(copy.content), " as in ", where, ", found ", id);
     }
     for (AddedToken const& token : named) {
       bool const known = std::ranges::any_of(settings.added, [&](auto const& a) { return a.second.content == token.content; });
@@ -83,22 +84,27 @@ class FastTokenizer final : public Engine {
     std::vector<Segment> segments;
     auto const cut_normalized = [&](std::string text, bool plain, bool first) {
       if (pipeline_.normalizer) text = pipeline_.normalizer(std::move(text));
-      added_.cut(added_.normalized(), text, [&](std::size_t, std::size_t, int id) { return !plain || !special(id); },
-                 [&](AddedTokens::Piece piece) {
-                   if (piece.id < 0) segments.push_back({text.substr(piece.begin, piece.end - piece.begin), first && piece.begin == 0, items.size()});
-                   items.push_back({piece.id, plain});
-                 });
+      added_.cut(
+          added_.normalized(), text, [&](std::size_t, std::size_t, int id) { return !plain || !special(id); },
+          [&](AddedTokens::Piece piece) {
+            if (piece.id < 0)
+              segments.push_back({text.substr(piece.begin, piece.end - piece.begin), first && piece.begin == 0, items.size()});
+            items.push_back({piece.id, plain});
+          });
     };
-    // Normalised special tokens cannot be told from plain text once that is normalised: where there is plain text they are found as written.
-    added_.cut(prompt.plain(0, all.size()) ? added_.either() : added_.raw(), all,
-               [&](std::size_t begin, std::size_t end, int id) { return !special(id) || !prompt.plain(begin, end); },
-               [&](AddedTokens::Piece piece) {
-                 if (piece.id >= 0) {
-                   items.push_back({piece.id, false});
-                 } else {
-                   cut_normalized(std::string(all.substr(piece.begin, piece.end - piece.begin)), prompt.plain(piece.begin, piece.end), piece.begin == 0);
-                 }
-               });
+    // Normalised special tokens cannot be told from plain text once that is normalised: where there is plain text they are found as
+    // written.
+    added_.cut(
+        prompt.plain(0, all.size()) ? added_.either() : added_.raw(), all,
+        [&](std::size_t begin, std::size_t end, int id) { return !special(id) || !prompt.plain(begin, end); },
+        [&](AddedTokens::Piece piece) {
+          if (piece.id >= 0) {
+            items.push_back({piece.id, false});
+          } else {
+            cut_normalized(std::string(all.substr(piece.begin, piece.end - piece.begin)), prompt.plain(piece.begin, piece.end),
+                           piece.begin == 0);
+          }
+        });
     if (pipeline_.pre_tokenizer) pipeline_.pre_tokenizer(segments);
 
     std::vector<Symbol> chain;
@@ -111,7 +117,9 @@ class FastTokenizer final : public Engine {
     if (additions.after) ids.insert(ids.end(), pipeline_.surround.after.begin(), pipeline_.surround.after.end());
   }
 
-  [[nodiscard]] std::unique_ptr<Decoding> decoding(bool skip_special) const override { return std::make_unique<Decoder>(*this, skip_special); }
+  [[nodiscard]] std::unique_ptr<Decoding> decoding(bool skip_special) const override {
+    return std::make_unique<Decoder>(*this, skip_special);
+  }
   [[nodiscard]] std::shared_ptr<Engine const> with(AddedToken const& token) const override {
     auto copy = std::make_shared<FastTokenizer>(*this);
     copy->added_.add(token, pipeline_.model->vocabulary());
@@ -128,7 +136,9 @@ class FastTokenizer final : public Engine {
     if (!pipeline_.model->vocabulary().has(id)) return std::nullopt;
     return std::string(pipeline_.model->vocabulary().text_of(id));
   }
-  [[nodiscard]] bool special(int id) const override { return id >= 0 && static_cast<std::size_t>(id) < special_.size() && special_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] bool special(int id) const override {
+    return id >= 0 && static_cast<std::size_t>(id) < special_.size() && special_[static_cast<std::size_t>(id)];
+  }
   [[nodiscard]] std::optional<int> named(std::string_view name) const override {
     auto const at = names_.find(name);
     if (at == names_.end()) return std::nullopt;
@@ -223,8 +233,8 @@ inline void read_post_processor(Json const& object, std::string_view where, Surr
   } else if (type == "RobertaProcessing" || type == "BertProcessing") {
     auto const id = [&](std::string_view key) {
       Json const* pair = find_key(object, key, where);
-      require<FileError>(pair != nullptr && pair->is_array() && pair->size() == 2 && (*pair)[1].is_number_unsigned(), where, ": ", type, ": ", key,
-                         ": expected a text and an id");
+      require<FileError>(pair != nullptr && pair->is_array() && pair->size() == 2 && (*pair)[1].is_number_unsigned(), where, ": ", type,
+                         ": ", key, ": expected a text and an id");
       return std::vector{io::detail::json_as<int>((*pair)[1], key, where)};
     };
     add(id("cls"), id("sep"));

@@ -56,9 +56,11 @@ class MergeModel {
       : vocabulary_(std::move(vocabulary)), rules_(std::move(rules)) {
     require<FileError>(vocabulary_.size() > 0, where, ": expected a vocabulary, found an empty one");
     for (int id = 0; id < vocabulary_.id_limit(); ++id)
-      require<FileError>(vocabulary_.has(id), where, ": vocabulary: ids 0 to ", vocabulary_.id_limit() - 1, " expected, ", id, " is missing");
-    require<FileError>(static_cast<std::size_t>(vocabulary_.id_limit()) == vocabulary_.size(), where, ": vocabulary: expected one piece an id, found ",
-                       vocabulary_.size(), " pieces for ", vocabulary_.id_limit(), " ids");
+      require<FileError>(vocabulary_.has(id), where, ": vocabulary: ids 0 to ", vocabulary_.id_limit() - 1, " expected, ", id,
+                         " is missing");
+    require<FileError>(static_cast<std::size_t>(vocabulary_.id_limit()) == vocabulary_.size(), where,
+                       ": vocabulary: expected one piece an id, found ", vocabulary_.size(), " pieces for ", vocabulary_.id_limit(),
+                       " ids");
     std::size_t const cut = rules_.prefix ? rules_.prefix->size() : 0;
     slots_.resize(std::bit_ceil(merges.size() * 2 + 16));
     std::string joined;
@@ -66,8 +68,8 @@ class MergeModel {
       auto const [left, right] = merges[rank];
       auto const find = [&](std::string_view piece) {
         int const id = vocabulary_.find(piece);
-        require<FileError>(id >= 0, where, ": merge ", rank, " (", mgm::quoted(left), " ", mgm::quoted(right), "): expected pieces of the vocabulary, found ",
-                           mgm::quoted(piece));
+        require<FileError>(id >= 0, where, ": merge ", rank, " (", mgm::quoted(left), " ", mgm::quoted(right),
+                           "): expected pieces of the vocabulary, found ", mgm::quoted(piece));
         return static_cast<std::uint32_t>(id);
       };
       std::uint32_t const a = find(left), b = find(right);
@@ -94,7 +96,9 @@ class MergeModel {
   /// Appends the ids of one word. Pieces whose id is set in `forbidden` are never produced. `chain` is scratch.
   MergeWork encode(std::string_view word, std::vector<bool> const& forbidden, std::vector<Symbol>& chain, std::vector<int>& ids) const {
     if (word.empty()) return {};
-    auto const allowed = [&](int id) { return static_cast<std::size_t>(id) >= forbidden.size() || !forbidden[static_cast<std::size_t>(id)]; };
+    auto const allowed = [&](int id) {
+      return static_cast<std::size_t>(id) >= forbidden.size() || !forbidden[static_cast<std::size_t>(id)];
+    };
     if (rules_.ignore_merges)
       if (int const whole = vocabulary_.find(word); whole >= 0 && allowed(whole)) {
         ids.push_back(whole);
@@ -103,7 +107,8 @@ class MergeModel {
     chain.clear();
     fill(word, chain, allowed);
     MergeWork const work = merge_pairs(chain, [&](Symbol const& left, Symbol const& right, Merge& merge) {
-      Slot const& slot = slots_[find_slot((std::uint64_t{static_cast<std::uint32_t>(left.id)} << 32) | static_cast<std::uint32_t>(right.id))];
+      Slot const& slot =
+          slots_[find_slot((std::uint64_t{static_cast<std::uint32_t>(left.id)} << 32) | static_cast<std::uint32_t>(right.id))];
       if (slot.id < 0 || !allowed(slot.id)) return false;
       merge = {slot.rank, slot.id};
       return true;
@@ -154,7 +159,8 @@ class MergeModel {
       if (id >= 0 && allowed(id)) {
         flush();
         add_symbol(chain, at, bytes, id);
-      } else if (rules_.byte_fallback && std::ranges::all_of(piece, [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; })) {
+      } else if (rules_.byte_fallback &&
+                 std::ranges::all_of(piece, [&](char c) { return byte_ids_[static_cast<unsigned char>(c)] >= 0; })) {
         // An unknown token that is still open stays open, as in the library.
         for (std::size_t i = 0; i < piece.size(); ++i)
           add_symbol(chain, at + std::min(i, bytes - 1), 1, byte_ids_[static_cast<unsigned char>(piece[i])]);

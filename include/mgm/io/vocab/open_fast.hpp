@@ -41,7 +41,8 @@ inline std::map<std::string, std::string> class_defaults(std::string_view kind) 
   if (kind == "LlamaTokenizer") return {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
   if (kind == "GemmaTokenizer") return {{"bos_token", "<bos>"}, {"eos_token", "<eos>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}};
   if (kind == "CLIPTokenizer")
-    return {{"bos_token", "<|startoftext|>"}, {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}, {"pad_token", "<|endoftext|>"}};
+    return {
+        {"bos_token", "<|startoftext|>"}, {"eos_token", "<|endoftext|>"}, {"unk_token", "<|endoftext|>"}, {"pad_token", "<|endoftext|>"}};
   return {};
 }
 inline std::string class_of(Settings const& settings) {
@@ -59,13 +60,15 @@ inline void add_clip_decoding(Pipeline& pipeline) {
 [[nodiscard]] inline std::shared_ptr<Engine const> open_tokenizer_json(std::string const& folder) {
   std::string const where = path_in(folder, "tokenizer.json");
   auto const mapped = MappedFile::open(where);
-  require<LimitError>(mapped->size() <= kMaxVocabularyBytes, where, ": expected at most ", kMaxVocabularyBytes, " bytes, found ", mapped->size());
+  require<LimitError>(mapped->size() <= kMaxVocabularyBytes, where, ": expected at most ", kMaxVocabularyBytes, " bytes, found ",
+                      mapped->size());
   TokenizerJson file = read_tokenizer_json(mapped->view(0, mapped->size()).text(), where);
 
   Pipeline pipeline;
   pipeline.kind = "tokenizer.json BPE";
   pipeline.model = detail::read_model(file, where);
-  if (Json const* object = find_key(file.rest, "normalizer", where)) pipeline.normalizer = read_normalizer(*object, text(where, ": normalizer"));
+  if (Json const* object = find_key(file.rest, "normalizer", where))
+    pipeline.normalizer = read_normalizer(*object, text(where, ": normalizer"));
   if (Json const* object = find_key(file.rest, "pre_tokenizer", where))
     pipeline.pre_tokenizer = read_pre_tokenizer(*object, text(where, ": pre_tokenizer"));
   if (Json const* object = find_key(file.rest, "decoder", where)) read_decoder(*object, text(where, ": decoder"), pipeline.decoder);
@@ -110,7 +113,8 @@ inline void add_clip_decoding(Pipeline& pipeline) {
   }
   constexpr std::size_t kMerges = 49152 - 256 - 2;  // what CLIP's tokenizer reads of the file, behind its first line
   std::string const lines = read_text(merges_where, kMaxVocabularyBytes);
-  require<FileError>(first_invalid(lines) == std::string_view::npos, merges_where, ": expected UTF-8, found other bytes at byte ", first_invalid(lines));
+  require<FileError>(first_invalid(lines) == std::string_view::npos, merges_where, ": expected UTF-8, found other bytes at byte ",
+                     first_invalid(lines));
   MergeList merges;
   std::string_view rest = std::string_view(lines).substr(0, lines.size() - trailing(lines, is_python_space));
   for (std::size_t line = 0; !rest.empty() && line <= kMerges; ++line) {
@@ -129,8 +133,10 @@ inline void add_clip_decoding(Pipeline& pipeline) {
   pipeline.kind = "CLIP BPE";
   MergeRules rules{.unknown = name("unk_token"), .prefix = std::nullopt, .suffix = "</w>"};
   pipeline.model = std::make_shared<MergeModel const>(std::move(pieces), merges, std::move(rules), where);
-  Json const normalizer = {{"type", "Sequence"},
-                           {"normalizers", {{{"type", "NFC"}}, {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}}, {{"type", "Lowercase"}}}}};
+  Json const normalizer = {
+      {"type", "Sequence"},
+      {"normalizers",
+       {{{"type", "NFC"}}, {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}}, {{"type", "Lowercase"}}}}};
   Json const words = {{"type", "Sequence"},
                       {"pretokenizers",
                        {{{"type", "Split"},

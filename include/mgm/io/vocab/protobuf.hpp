@@ -32,9 +32,15 @@ class WireReader {
     check(tag >> 3 != 0 && tag >> 3 < (1U << 29), "a field number from 1 to 536870911", tag >> 3);
     field = {.number = static_cast<std::uint32_t>(tag >> 3), .kind = static_cast<WireField::Kind>(tag & 7), .value = 0, .bytes = {}};
     switch (tag & 7) {
-      case 0: field.value = varint(); break;
-      case 1: field.value = fixed(8); break;
-      case 5: field.value = fixed(4); break;
+      case 0:
+        field.value = varint();
+        break;
+      case 1:
+        field.value = fixed(8);
+        break;
+      case 5:
+        field.value = fixed(4);
+        break;
       case 2: {
         std::uint64_t const length = varint();
         check(length <= message_.size() - at_, text("at most ", message_.size() - at_, " bytes in field ", field.number), length);
@@ -42,13 +48,15 @@ class WireReader {
         at_ += static_cast<std::size_t>(length);
         break;
       }
-      default: check(false, "wire type 0, 1, 2 or 5", tag & 7);
+      default:
+        check(false, "wire type 0, 1, 2 or 5", tag & 7);
     }
     return true;
   }
   /// Throws unless `field` has this kind.
   void expect(WireField const& field, WireField::Kind kind) const {
-    check(field.kind == kind, text("wire type ", static_cast<int>(kind), " for field ", field.number), static_cast<std::uint64_t>(field.kind));
+    check(field.kind == kind, text("wire type ", static_cast<int>(kind), " for field ", field.number),
+          static_cast<std::uint64_t>(field.kind));
   }
   [[nodiscard]] std::string_view take_bytes(WireField const& field) const { return expect(field, WireField::Kind::bytes), field.bytes; }
   [[nodiscard]] bool take_bool(WireField const& field) const { return expect(field, WireField::Kind::varint), field.value != 0; }

@@ -11,53 +11,9 @@
 #include <vector>
 
 #include <mgm/core/error.hpp>
-#include <mgm/io/vocab/unicode.hpp>
+#include <mgm/io/vocab/char_set.hpp>
 
 namespace mgm::inline v0::io::vocab {
-
-/// A set of characters.
-class CharSet {
- public:
-  enum class Kind : std::uint8_t { range, letter, number, mark, digit, letter_number, other_number, connector, space };
-  void add(char32_t low, char32_t high) { items_.push_back({Kind::range, false, low, high}); }
-  void add(Kind kind, bool negated) { items_.push_back({kind, negated, 0, 0}); }
-  void finish(bool negated) {
-    negated_ = negated;
-    for (char32_t c = 0; c < 128; ++c) ascii_[c] = slow(c);
-  }
-  [[nodiscard]] bool has(char32_t c) const noexcept { return c < 128 ? ascii_[c] : slow(c); }
-  [[nodiscard]] bool empty() const noexcept { return items_.empty(); }
-
- private:
-  struct Item {
-    Kind kind;
-    bool negated;
-    char32_t low, high;
-  };
-  [[nodiscard]] bool slow(char32_t c) const noexcept {
-    for (Item const& item : items_)
-      if (in(item, c) != item.negated) return !negated_;
-    return negated_;
-  }
-  [[nodiscard]] static bool in(Item const& item, char32_t c) noexcept {
-    Unicode const& unicode = Unicode::get();
-    switch (item.kind) {
-      case Kind::range: return c >= item.low && c <= item.high;
-      case Kind::letter: return unicode.is_letter(c);
-      case Kind::number: return unicode.is_number(c);
-      case Kind::mark: return unicode.category(c) == Category::mark;
-      case Kind::digit: return unicode.category(c) == Category::digit;
-      case Kind::letter_number: return unicode.category(c) == Category::letter_number;
-      case Kind::other_number: return unicode.category(c) == Category::other_number;
-      case Kind::connector: return unicode.category(c) == Category::connector;
-      case Kind::space: return is_white_space(c);
-    }
-    return false;
-  }
-  std::vector<Item> items_;
-  std::array<bool, 128> ascii_{};
-  bool negated_ = false;
-};
 
 /// A compiled pattern. Immutable; matching from several threads is fine.
 class Regex {
@@ -79,7 +35,8 @@ class Regex {
     code_.push_back({Op::accept, 0, 0, 0, 0});
   }
 
-  /// Calls found(Match) for each match in `text` from left to right, none overlapping. Throws LimitError when the pattern takes too many steps.
+  /// Calls found(Match) for each match in `text` from left to right, none overlapping. Throws LimitError when the pattern takes too many
+  /// steps.
   template <class Found>
   void each(std::string_view text, Found&& found) const {
     std::vector<Frame> stack;
@@ -102,9 +59,9 @@ class Regex {
   enum class Mode : std::uint8_t { greedy, lazy, possessive };
   struct Code {
     Op op;
-    std::uint32_t set;       // set, repeat: which set
-    std::uint32_t low, high; // repeat: counts. split: first and second choice. jump: target. ahead …: high is behind the inner program
-    std::uint32_t mode;      // repeat
+    std::uint32_t set;        // set, repeat: which set
+    std::uint32_t low, high;  // repeat: counts. split: first and second choice. jump: target. ahead …: high is behind the inner program
+    std::uint32_t mode;       // repeat
   };
   struct Node {
     enum class Kind { empty, set, sequence, choice, repeat, look } kind = Kind::empty;
@@ -120,8 +77,9 @@ class Regex {
   };
 
   [[noreturn]] void refuse(std::string_view what, std::size_t at) const {
-    throw FileError(text(where_, ": pattern ", mgm::quoted(pattern_), ": ", what, " at byte ", at,
-                         " is not supported; supported: classes, \\p{L|M|N|Nd|Nl|No|Pc}, \\s \\d, |, (?:), (?i:) over ASCII, (?=) (?!), * + ? {m,n}"));
+    throw FileError(
+        text(where_, ": pattern ", mgm::quoted(pattern_), ": ", what, " at byte ", at,
+             " is not supported; supported: classes, \\p{L|M|N|Nd|Nl|No|Pc}, \\s \\d, |, (?:), (?i:) over ASCII, (?=) (?!), * + ? {m,n}"));
   }
 
   // ---- parsing
@@ -137,6 +95,7 @@ class Regex {
     at_ += c.bytes;
     return c.code;
   }
+  /// Alternatives; nested as deep as the pattern, at most kMaxDepth.
   Node parse_choice(int depth) {
     if (depth > kMaxDepth) refuse("nesting this deep", at_);
     Node choice{.kind = Node::Kind::choice, .nullable = false};
@@ -170,7 +129,8 @@ class Regex {
         auto const number = [&](std::uint32_t missing) {
           if (!more() || pattern_[at_] < '0' || pattern_[at_] > '9') return missing;
           std::uint32_t value = 0;
-          while (more() && pattern_[at_] >= '0' && pattern_[at_] <= '9' && value < 10000) value = value * 10 + static_cast<std::uint32_t>(pattern_[at_++] - '0');
+          while (more() && pattern_[at_] >= '0' && pattern_[at_] <= '9' && value < 10000)
+            value = value * 10 + static_cast<std::uint32_t>(pattern_[at_++] - '0');
           return value;
         };
         low = number(kMany);
@@ -219,7 +179,8 @@ class Regex {
       while (first || !take("]")) {
         first = false;
         std::size_t const item = at_;
-        if (std::string_view(pattern_).substr(at_).starts_with("&&") || (more() && pattern_[at_] == '[')) refuse("a class within a class", at_);
+        if (std::string_view(pattern_).substr(at_).starts_with("&&") || (more() && pattern_[at_] == '['))
+          refuse("a class within a class", at_);
         char32_t const low = parse_char(set, true);
         if (low == kClass) continue;
         if (more() && pattern_[at_] == '-' && at_ + 1 < pattern_.size() && pattern_[at_ + 1] != ']') {
@@ -251,15 +212,30 @@ class Regex {
     if (c != '\\') return c;
     char32_t const e = next_char();
     switch (e) {
-      case 'n': return '\n';
-      case 'r': return '\r';
-      case 't': return '\t';
-      case 'f': return '\f';
-      case 'v': return '\v';
-      case 's': case 'S': set.add(CharSet::Kind::space, e == 'S'); return kClass;
-      case 'd': case 'D': set.add(CharSet::Kind::digit, e == 'D'); return kClass;
-      case 'p': case 'P': parse_property(set, e == 'P', start); return kClass;
-      case 'u': return parse_hex(4, start);
+      case 'n':
+        return '\n';
+      case 'r':
+        return '\r';
+      case 't':
+        return '\t';
+      case 'f':
+        return '\f';
+      case 'v':
+        return '\v';
+      case 's':
+      case 'S':
+        set.add(CharSet::Kind::space, e == 'S');
+        return kClass;
+      case 'd':
+      case 'D':
+        set.add(CharSet::Kind::digit, e == 'D');
+        return kClass;
+      case 'p':
+      case 'P':
+        parse_property(set, e == 'P', start);
+        return kClass;
+      case 'u':
+        return parse_hex(4, start);
       case 'x': {
         if (!take("{")) return parse_hex(2, start);
         std::size_t const end = pattern_.find('}', at_);
@@ -268,7 +244,8 @@ class Regex {
         ++at_;
         return code;
       }
-      default: break;
+      default:
+        break;
     }
     if (e >= 0x80 || (e >= '0' && e <= '9') || (e >= 'a' && e <= 'z') || (e >= 'A' && e <= 'Z')) refuse("this escape", start);
     (void)in_class;
@@ -276,16 +253,17 @@ class Regex {
   }
   char32_t parse_hex(std::size_t digits, std::size_t start) {
     char32_t value = 0;
-    auto const [end, error] = std::from_chars(pattern_.data() + at_, pattern_.data() + std::min(at_ + digits, pattern_.size()), reinterpret_cast<std::uint32_t&>(value), 16);
+    auto const [end, error] = std::from_chars(pattern_.data() + at_, pattern_.data() + std::min(at_ + digits, pattern_.size()),
+                                              reinterpret_cast<std::uint32_t&>(value), 16);
     if (error != std::errc() || end != pattern_.data() + at_ + digits || value > 0x10FFFF) refuse("this number", start);
     at_ += digits;
     return value;
   }
   void parse_property(CharSet& set, bool negated, std::size_t start) {
     using Kind = CharSet::Kind;
-    constexpr std::pair<std::string_view, Kind> names[] = {{"L", Kind::letter}, {"Letter", Kind::letter}, {"N", Kind::number}, {"Number", Kind::number},
-                                                           {"M", Kind::mark}, {"Mark", Kind::mark}, {"Nd", Kind::digit}, {"Nl", Kind::letter_number},
-                                                           {"No", Kind::other_number}, {"Pc", Kind::connector}};
+    constexpr std::pair<std::string_view, Kind> names[] = {
+        {"L", Kind::letter},  {"Letter", Kind::letter}, {"N", Kind::number},         {"Number", Kind::number},   {"M", Kind::mark},
+        {"Mark", Kind::mark}, {"Nd", Kind::digit},      {"Nl", Kind::letter_number}, {"No", Kind::other_number}, {"Pc", Kind::connector}};
     std::size_t const end = pattern_.find('}', at_);
     if (!take("{") || end == std::string::npos) refuse("this property", start);
     if (take("^")) negated = !negated;
@@ -302,7 +280,7 @@ class Regex {
     if (!fold_) return;
     if (c >= 0x80) refuse("a character beyond ASCII in (?i:)", at_);
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')) set.add(c ^ 0x20, c ^ 0x20);
-    if ((c | 0x20) == 's') set.add(0x17F, 0x17F);   // the long s and the Kelvin sign fold to s and k
+    if ((c | 0x20) == 's') set.add(0x17F, 0x17F);  // the long s and the Kelvin sign fold to s and k
     if ((c | 0x20) == 'k') set.add(0x212A, 0x212A);
   }
 
@@ -315,8 +293,11 @@ class Regex {
   }
   void emit(Node const& node) {
     switch (node.kind) {
-      case Node::Kind::empty: return;
-      case Node::Kind::set: put({Op::set, node.set, 0, 0, 0}); return;
+      case Node::Kind::empty:
+        return;
+      case Node::Kind::set:
+        put({Op::set, node.set, 0, 0, 0});
+        return;
       case Node::Kind::sequence:
         for (Node const& child : node.children) emit(child);
         return;
@@ -339,7 +320,9 @@ class Regex {
         code_[look].high = here();
         return;
       }
-      case Node::Kind::repeat: emit_repeat(node); return;
+      case Node::Kind::repeat:
+        emit_repeat(node);
+        return;
     }
   }
   void emit_repeat(Node const& node) {
@@ -384,15 +367,23 @@ class Regex {
       Code const& c = code_[code];
       if (steps-- == 0) throw LimitError(mgm::text(where_, ": pattern ", mgm::quoted(pattern_), " takes too many steps on this text"));
       switch (c.op) {
-        case Op::accept: stack.resize(base); return at;
-        case Op::set: ok = step(text, sets_[c.set], at), ++code; break;
-        case Op::jump: code = c.low; break;
+        case Op::accept:
+          stack.resize(base);
+          return at;
+        case Op::set:
+          ok = step(text, sets_[c.set], at), ++code;
+          break;
+        case Op::jump:
+          code = c.low;
+          break;
         case Op::split:
           stack.push_back({c.high, false, at, at});
           code = c.low;
           break;
         case Op::ahead:
-        case Op::not_ahead: ok = (run(text, at, code + 1, stack, steps) != kNo) == (c.op == Op::ahead), code = c.high; break;
+        case Op::not_ahead:
+          ok = (run(text, at, code + 1, stack, steps) != kNo) == (c.op == Op::ahead), code = c.high;
+          break;
         case Op::atomic: {
           std::size_t const end = run(text, at, code + 1, stack, steps);
           ok = end != kNo;

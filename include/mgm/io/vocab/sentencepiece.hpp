@@ -53,7 +53,9 @@ class SentencePiece {
   /// Appends the ids of `text`. `dummy_prefix` overrides the model's own flag. Pieces whose id is set in `forbidden` (may be empty) are
   /// never produced: their text is read as if they were not there.
   MergeWork encode(std::string_view text, bool dummy_prefix, std::vector<bool> const& forbidden, std::vector<int>& ids) const {
-    auto const allowed = [&](int id) { return static_cast<std::size_t>(id) >= forbidden.size() || !forbidden[static_cast<std::size_t>(id)]; };
+    auto const allowed = [&](int id) {
+      return static_cast<std::size_t>(id) >= forbidden.size() || !forbidden[static_cast<std::size_t>(id)];
+    };
     std::string const normal = normalize(text, dummy_prefix, allowed);
     std::vector<Symbol> chain;
     chain.reserve(normal.size());

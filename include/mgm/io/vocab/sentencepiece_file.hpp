@@ -24,12 +24,12 @@ struct SentencePieceFile {
   static constexpr std::size_t kMaxPieces = 1U << 22;
 
   std::vector<Piece> pieces;
-  int unknown = -1;                                        ///< id of the one piece of type unknown
-  bool byte_fallback = false;                              ///< then `byte_ids` holds the 256 byte pieces
+  int unknown = -1;            ///< id of the one piece of type unknown
+  bool byte_fallback = false;  ///< then `byte_ids` holds the 256 byte pieces
   std::array<int, 256> byte_ids{};
-  bool space_as_suffix = false;                            ///< the dummy space goes behind the text
-  std::string unknown_surface = " \xE2\x81\x87 ";          ///< what an unknown piece decodes to
-  std::string charsmap;                                    ///< compiled normalisation rules, empty for identity
+  bool space_as_suffix = false;                    ///< the dummy space goes behind the text
+  std::string unknown_surface = " \xE2\x81\x87 ";  ///< what an unknown piece decodes to
+  std::string charsmap;                            ///< compiled normalisation rules, empty for identity
   bool dummy_prefix = true, trim_spaces = true, escape_spaces = true;
 };
 
@@ -59,7 +59,8 @@ inline SentencePieceFile::Piece read_piece(std::string_view message, std::string
   require<FileError>(!piece.text.empty(), file, ": piece ", id, ": expected a text, found none");
   require<FileError>(first_invalid(piece.text) == std::string_view::npos, file, ": piece ", id, ": expected UTF-8, found other bytes in ",
                      mgm::quoted(piece.text));
-  require<FileError>(!std::isnan(piece.score), file, ": piece ", id, " ", mgm::quoted(piece.text), ": expected a number as score, found NaN");
+  require<FileError>(!std::isnan(piece.score), file, ": piece ", id, " ", mgm::quoted(piece.text),
+                     ": expected a number as score, found NaN");
   return piece;
 }
 
@@ -135,7 +136,8 @@ inline void refuse_denormalizer(std::string_view message, std::string_view file,
       int const byte = byte_of_piece(piece.text);
       require<FileError>(out.byte_fallback, file, ": piece ", id, " is a byte, but byte_fallback is off");
       require<FileError>(byte >= 0, file, ": piece ", id, ": expected a byte <0x00> to <0xFF>, found ", mgm::quoted(piece.text));
-      require<FileError>(out.byte_ids[static_cast<std::size_t>(byte)] < 0, file, ": piece ", id, ": ", mgm::quoted(piece.text), " is there twice");
+      require<FileError>(out.byte_ids[static_cast<std::size_t>(byte)] < 0, file, ": piece ", id, ": ", mgm::quoted(piece.text),
+                         " is there twice");
       out.byte_ids[static_cast<std::size_t>(byte)] = static_cast<int>(id);
     }
   }

@@ -19,10 +19,10 @@ namespace mgm::inline v0::io::vocab {
 /// A token that is cut out of the text before anything else happens to it.
 struct AddedToken {
   std::string content;
-  bool special = false;      ///< a control token: left out when decoding skips them, never made from a user's text
-  bool normalized = true;    ///< looked for in the normalised text
+  bool special = false;                 ///< a control token: left out when decoding skips them, never made from a user's text
+  bool normalized = true;               ///< looked for in the normalised text
   bool lstrip = false, rstrip = false;  ///< takes the white space on its left, right
-  bool single_word = false;  ///< not inside a word
+  bool single_word = false;             ///< not inside a word
   friend bool operator==(AddedToken const&, AddedToken const&) = default;
 };
 
@@ -34,14 +34,14 @@ inline constexpr Size kMaxVocabularyBytes = 256 << 20;  ///< of one vocabulary f
 
 /// What the small files say. Without an `added_tokens_decoder` the two older files count, with it they do not, as in the original library.
 struct Settings {
-  std::string where;                                      ///< path of tokenizer_config.json, for messages
-  std::string kind;                                       ///< tokenizer_class
-  std::map<std::string, AddedToken, std::less<>> named;   ///< by kSpecialNames, those that are set
-  std::map<std::string, bool, std::less<>> absent;        ///< names set to null
-  std::vector<AddedToken> additional;                     ///< additional_special_tokens
-  std::set<std::string, std::less<>> objects;             ///< texts of those that were declared with flags of their own
-  std::map<int, AddedToken> added;                        ///< by id
-  bool has_decoder = false;                               ///< tokenizer_config.json carries added_tokens_decoder
+  std::string where;                                     ///< path of tokenizer_config.json, for messages
+  std::string kind;                                      ///< tokenizer_class
+  std::map<std::string, AddedToken, std::less<>> named;  ///< by kSpecialNames, those that are set
+  std::map<std::string, bool, std::less<>> absent;       ///< names set to null
+  std::vector<AddedToken> additional;                    ///< additional_special_tokens
+  std::set<std::string, std::less<>> objects;            ///< texts of those that were declared with flags of their own
+  std::map<int, AddedToken> added;                       ///< by id
+  bool has_decoder = false;                              ///< tokenizer_config.json carries added_tokens_decoder
   std::optional<bool> legacy, add_bos, add_eos, lower_case, add_prefix_space;
 
   /// The token of a name; `fallback` where the folder says nothing, nothing where it says null.
@@ -66,7 +66,8 @@ namespace detail {
 inline AddedToken read_added_token(Json const& object, std::string_view where, bool special) {
   AddedToken token;
   token.content = get<std::string>(object, "content", where);
-  require<ConfigError>(first_invalid(token.content) == std::string_view::npos, where, ": added token ", mgm::quoted(token.content), ": not UTF-8");
+  require<ConfigError>(first_invalid(token.content) == std::string_view::npos, where, ": added token ", mgm::quoted(token.content),
+                       ": not UTF-8");
   token.special = get_or(object, "special", special, where);
   token.normalized = get_or(object, "normalized", !token.special, where);
   token.lstrip = get_or(object, "lstrip", false, where);
@@ -147,7 +148,8 @@ inline void read_named(Settings& out, Json const& object, std::string_view where
     require<ConfigError>(map.is_object(), where, ": expected an object of texts and ids");
     for (auto const& [content, value] : map.items()) {
       int const id = get<int>(map, content, where);
-      require<ConfigError>(id >= 0 && id < kMaxTokenId, where, ": ", mgm::quoted(content), ": expected an id from 0 to ", kMaxTokenId - 1, ", found ", id);
+      require<ConfigError>(id >= 0 && id < kMaxTokenId, where, ": ", mgm::quoted(content), ": expected an id from 0 to ", kMaxTokenId - 1,
+                           ", found ", id);
       bool const special = std::ranges::any_of(out.named, [&](auto const& n) { return n.second.content == content; }) ||
                            std::ranges::any_of(out.additional, [&](auto const& t) { return t.content == content; });
       out.added[id] = {.content = content, .special = special, .normalized = !special};

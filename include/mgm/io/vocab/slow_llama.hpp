@@ -1,5 +1,5 @@
-/// The slow LLaMA tokenizer of Transformers 4.36 to 4.38 over a SentencePiece model: special tokens are cut out, every piece of text between
-/// them is encoded on its own.
+/// The slow LLaMA tokenizer of Transformers 4.36 to 4.38 over a SentencePiece model: special tokens are cut out, every piece of text
+/// between them is encoded on its own.
 ///   legacy:      each piece gets the model's dummy space.
 ///   not legacy:  one `▁` in front of the whole text (a literal `▁` is a space); a lone `▁` before a leading special token falls away.
 #pragma once
@@ -23,11 +23,17 @@ class SlowLlama final : public Engine {
       : model_(std::move(model)), settings_(std::move(settings)) {
     legacy_ = settings_.legacy.value_or(true);
     prefix_space_ = settings_.add_prefix_space.value_or(true);
-    for (auto const& [name, fallback] : {std::pair{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", ""},
-                                         {"sep_token", ""}, {"cls_token", ""}, {"mask_token", ""}})
+    for (auto const& [name, fallback] : {std::pair{"bos_token", "<s>"},
+                                         {"eos_token", "</s>"},
+                                         {"unk_token", "<unk>"},
+                                         {"pad_token", ""},
+                                         {"sep_token", ""},
+                                         {"cls_token", ""},
+                                         {"mask_token", ""}})
       if (auto const token = settings_.token(name, fallback)) names_[name] = declared(*token);
     for (AddedToken const& token : settings_.additional) additional_.push_back(declared(token));
-    for (auto const& [name, needed] : {std::pair{"unk_token", true}, {"bos_token", settings_.add_bos.value_or(true)}, {"eos_token", settings_.add_eos.value_or(false)}})
+    for (auto const& [name, needed] :
+         {std::pair{"unk_token", true}, {"bos_token", settings_.add_bos.value_or(true)}, {"eos_token", settings_.add_eos.value_or(false)}})
       require<ConfigError>(!needed || names_.contains(name), settings_.where, ": ", name, ": expected a token, found null");
     for (auto const& [id, token] : settings_.added) {
       require<ConfigError>(!token.content.empty(), settings_.where, ": added token ", id, " has no text");
@@ -68,7 +74,9 @@ class SlowLlama final : public Engine {
     if (additions.after && settings_.add_eos.value_or(false)) ids.push_back(name_id("eos_token"));
   }
 
-  [[nodiscard]] std::unique_ptr<Decoding> decoding(bool skip_special) const override { return std::make_unique<Decoder>(*this, skip_special); }
+  [[nodiscard]] std::unique_ptr<Decoding> decoding(bool skip_special) const override {
+    return std::make_unique<Decoder>(*this, skip_special);
+  }
 
   [[nodiscard]] std::shared_ptr<Engine const> with(AddedToken const& token) const override {
     auto copy = std::make_shared<SlowLlama>(*this);
@@ -92,7 +100,9 @@ class SlowLlama final : public Engine {
     if (id >= 0 && id < model_->size()) return model_->piece(id);
     return std::nullopt;
   }
-  [[nodiscard]] bool special(int id) const override { return id >= 0 && static_cast<std::size_t>(id) < special_.size() && special_[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] bool special(int id) const override {
+    return id >= 0 && static_cast<std::size_t>(id) < special_.size() && special_[static_cast<std::size_t>(id)];
+  }
   [[nodiscard]] std::optional<int> named(std::string_view name) const override {
     auto const at = names_.find(name);
     if (at == names_.end()) return std::nullopt;
@@ -125,7 +135,8 @@ class SlowLlama final : public Engine {
         if (model_->find(other.content) < 0) id += 1;
     }
     require<ConfigError>(!added_.contains(id), settings_.where, ": ", mgm::quoted(token.content), " would get id ", id, ", which ",
-                         mgm::quoted(added_.contains(id) ? added_.at(id).content : std::string()), " has; name its id in added_tokens_decoder");
+                         mgm::quoted(added_.contains(id) ? added_.at(id).content : std::string()),
+                         " has; name its id in added_tokens_decoder");
     put(id, token);
     if (token.special && !is_named(token.content)) additional_.push_back(token);
   }
@@ -149,11 +160,13 @@ class SlowLlama final : public Engine {
       matcher_.insert(token.content, id);
       extra += model_->find(token.content) < 0;
       limit = std::max(limit, id + 1);
-      require<ConfigError>(id >= model_->size() || model_->piece(id) == token.content, settings_.where, ": added token ", mgm::quoted(token.content),
-                           ": expected ", mgm::quoted(id < model_->size() ? model_->piece(id) : std::string()), " at id ", id, " as in ", file);
+      require<ConfigError>(id >= model_->size() || model_->piece(id) == token.content, settings_.where, ": added token ",
+                           mgm::quoted(token.content), ": expected ", mgm::quoted(id < model_->size() ? model_->piece(id) : std::string()),
+                           " at id ", id, " as in ", file);
     }
     size_ = model_->size() + static_cast<int>(extra);
-    require<ConfigError>(limit == size_, settings_.where, ": added tokens: expected ids up to ", size_ - 1, " without a gap, found ", limit - 1);
+    require<ConfigError>(limit == size_, settings_.where, ": added tokens: expected ids up to ", size_ - 1, " without a gap, found ",
+                         limit - 1);
     for (auto const& [name, token] : names_) all_special_.insert(name_id(name));
     for (AddedToken const& token : additional_)
       if (int const id = id_of(token.content); id >= 0) all_special_.insert(id);
@@ -181,9 +194,7 @@ class SlowLlama final : public Engine {
       if (end > begin) out.push_back({std::string(all.substr(begin, end - begin)), -1, prompt.plain(begin, end)});
     };
     for (std::size_t at = 0; at < all.size();) {
-      auto const hit = matcher_.longest(all, at, [&](std::size_t bytes, int id) {
-        return !special(id) || !prompt.plain(at, at + bytes);
-      });
+      auto const hit = matcher_.longest(all, at, [&](std::size_t bytes, int id) { return !special(id) || !prompt.plain(at, at + bytes); });
       if (hit.bytes == 0) {
         ++at;
         continue;
@@ -224,8 +235,8 @@ class SlowLlama final : public Engine {
     ids.insert(ids.end(), whole.begin() + static_cast<std::ptrdiff_t>(drop), whole.end());
   }
 
-  /// Text between plain added tokens is decoded on its own and joined with spaces. Within it, legacy puts a space in front of the text before
-  /// each special token, so that such text waits until the token, or the end, has come.
+  /// Text between plain added tokens is decoded on its own and joined with spaces. Within it, legacy puts a space in front of the text
+  /// before each special token, so that such text waits until the token, or the end, has come.
   class Decoder final : public Decoding {
    public:
     Decoder(SlowLlama const& owner, bool skip) : owner_(owner), skip_(skip), pieces_(*owner.model_) { restart(); }

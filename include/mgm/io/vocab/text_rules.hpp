@@ -55,8 +55,8 @@ inline Pattern read_pattern(Json const& object, std::string_view where) {
   Pattern out;
   if (find_key(*pattern, "String", where)) {
     out.literal = get<std::string>(*pattern, "String", where);
-    require<FileError>(!out.literal.empty() && first_invalid(out.literal) == std::string_view::npos, where, ": pattern: expected a text, found ",
-                       mgm::quoted(out.literal));
+    require<FileError>(!out.literal.empty() && first_invalid(out.literal) == std::string_view::npos, where,
+                       ": pattern: expected a text, found ", mgm::quoted(out.literal));
   } else if (find_key(*pattern, "Regex", where)) {
     out.regex = std::make_shared<Regex const>(get<std::string>(*pattern, "Regex", where), where);
   } else {
@@ -100,9 +100,8 @@ inline constexpr int kMaxNesting = 16;
     return [prefix = detail::read_text_key(object, "prepend", where)](std::string text) { return text.empty() ? text : prefix + text; };
   }
   if (type == "Replace") {
-    return [pattern = detail::read_pattern(object, where), with = detail::read_text_key(object, "content", where)](std::string const& text) {
-      return detail::replace_matches(pattern, text, with);
-    };
+    return [pattern = detail::read_pattern(object, where), with = detail::read_text_key(object, "content", where)](
+               std::string const& text) { return detail::replace_matches(pattern, text, with); };
   }
   if (type == "Lowercase") return [](std::string const& text) { return Unicode::get().lower(text); };
   if (type == "Strip") {
@@ -167,7 +166,9 @@ inline void split_text(Pattern const& pattern, Keep keep, bool invert, Segment c
   add(done, segment.text.size(), false);
   bool before = false;
   switch (keep) {
-    case Keep::isolated: merged = cuts; break;
+    case Keep::isolated:
+      merged = cuts;
+      break;
     case Keep::removed:
       for (Cut const& cut : cuts)
         if (!cut.match) merged.push_back(cut);
@@ -203,7 +204,8 @@ inline void split_text(Pattern const& pattern, Keep keep, bool invert, Segment c
       std::ranges::reverse(merged);
       break;
   }
-  for (Cut const& cut : merged) out.push_back({segment.text.substr(cut.begin, cut.end - cut.begin), segment.first && cut.begin == 0, segment.item});
+  for (Cut const& cut : merged)
+    out.push_back({segment.text.substr(cut.begin, cut.end - cut.begin), segment.first && cut.begin == 0, segment.item});
 }
 
 inline PreTokenizer byte_level(Json const& object, std::string_view where) {
@@ -281,9 +283,11 @@ inline PreTokenizer metaspace(Json const& object, std::string_view where) {
   if (type == "Metaspace") return detail::metaspace(object, where);
   if (type == "Split") {
     using detail::Keep;
-    constexpr std::pair<std::string_view, Keep> names[] = {{"Isolated", Keep::isolated}, {"Removed", Keep::removed},
+    constexpr std::pair<std::string_view, Keep> names[] = {{"Isolated", Keep::isolated},
+                                                           {"Removed", Keep::removed},
                                                            {"MergedWithPrevious", Keep::merged_with_previous},
-                                                           {"MergedWithNext", Keep::merged_with_next}, {"Contiguous", Keep::contiguous}};
+                                                           {"MergedWithNext", Keep::merged_with_next},
+                                                           {"Contiguous", Keep::contiguous}};
     std::string const behavior = io::get<std::string>(object, "behavior", where);
     bool const invert = io::get<bool>(object, "invert", where);
     for (auto const& [name, keep] : names)

@@ -77,7 +77,9 @@ class ByteFallbackStep final : public DecodeStep {
   /// Two hexadecimal digits of either case, or a plus and one, which the library reads as a number too.
   static int value(std::string_view token) {
     if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return -1;
-    auto const digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; };
+    auto const digit = [](char c) {
+      return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    };
     int const high = token[3] == '+' ? 0 : digit(token[3]), low = digit(token[4]);
     return high < 0 || low < 0 ? -1 : high * 16 + low;
   }
@@ -197,7 +199,8 @@ inline void read_decoder(Json const& object, std::string_view where, DecoderChai
     chain.steps.push_back(detail::step_maker<detail::ByteFallbackStep>(fused));
   } else if (type == "Replace") {
     auto const pattern = detail::read_pattern(object, where);
-    bool const whole = fused && (pattern.regex || char_at(pattern.literal, 0).bytes != pattern.literal.size());  // else no match spans parts
+    bool const whole =
+        fused && (pattern.regex || char_at(pattern.literal, 0).bytes != pattern.literal.size());  // else no match spans parts
     auto const map = [pattern, with = detail::read_text_key(object, "content", where)](std::string_view token) {
       return detail::replace_matches(pattern, token, with);
     };
@@ -213,8 +216,9 @@ inline void read_decoder(Json const& object, std::string_view where, DecoderChai
     std::string const letter = detail::read_text_key(object, "replacement", where);
     require<FileError>(!letter.empty() && char_at(letter, 0).bytes == letter.size(), where, ": replacement: expected one character, found ",
                        mgm::quoted(letter));
-    bool const drop = find_key(object, "add_prefix_space", where) ? get<bool>(object, "add_prefix_space", where)
-                                                                  : get_or(object, "prepend_scheme", std::string("always"), where) != "never";
+    bool const drop = find_key(object, "add_prefix_space", where)
+                          ? get<bool>(object, "add_prefix_space", where)
+                          : get_or(object, "prepend_scheme", std::string("always"), where) != "never";
     chain.steps.push_back(detail::step_maker<detail::MetaspaceStep>(false, letter, drop, fused));
   } else if (type == "BPEDecoder") {
     chain.steps.push_back(detail::step_maker<detail::SuffixStep>(fused, detail::read_text_key(object, "suffix", where)));

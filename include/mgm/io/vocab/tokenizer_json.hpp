@@ -25,15 +25,16 @@ namespace detail {
 /// Splits "a b" at its one space.
 inline void add_merge(MergeList& merges, std::string_view line, std::string_view where) {
   std::size_t const space = line.find(' ');
-  require<FileError>(space != std::string_view::npos && space > 0 && space + 1 < line.size() && line.find(' ', space + 1) == std::string_view::npos,
-                     where, ": merge ", merges.size(), ": expected two pieces with a space between, found ", mgm::quoted(line));
+  require<FileError>(
+      space != std::string_view::npos && space > 0 && space + 1 < line.size() && line.find(' ', space + 1) == std::string_view::npos, where,
+      ": merge ", merges.size(), ": expected two pieces with a space between, found ", mgm::quoted(line));
   merges.add(line.substr(0, space), line.substr(space + 1));
 }
 inline void add_piece(TokenMap& vocabulary, std::string_view piece, std::uint64_t id, std::string_view where) {
-  require<FileError>(id < static_cast<std::uint64_t>(kMaxTokenId), where, ": piece ", mgm::quoted(piece), ": expected an id below ", kMaxTokenId,
-                     ", found ", id);
-  require<FileError>(!vocabulary.has(static_cast<int>(id)), where, ": pieces ", mgm::quoted(vocabulary.text_of(static_cast<int>(id))), " and ",
-                     mgm::quoted(piece), " have the same id ", id);
+  require<FileError>(id < static_cast<std::uint64_t>(kMaxTokenId), where, ": piece ", mgm::quoted(piece), ": expected an id below ",
+                     kMaxTokenId, ", found ", id);
+  require<FileError>(!vocabulary.has(static_cast<int>(id)), where, ": pieces ", mgm::quoted(vocabulary.text_of(static_cast<int>(id))),
+                     " and ", mgm::quoted(piece), " have the same id ", id);
   require<FileError>(vocabulary.insert(piece, static_cast<int>(id)), where, ": piece ", mgm::quoted(piece), " is there twice");
 }
 
@@ -106,15 +107,25 @@ class TokenizerJsonHandler : public io::detail::JsonBuilder {
     add_piece(out_.vocabulary, piece_, v, where_);
     return true;
   }
-  bool number_integer(std::int64_t v) { return other(v, [&] { return JsonBuilder::number_integer(v); }); }
-  bool number_float(double v, std::string const& s) { return other(v, [&] { return JsonBuilder::number_float(v, s); }); }
-  bool boolean(bool v) { return other(v, [&] { return JsonBuilder::boolean(v); }); }
-  bool null() { return other(0, [&] { return JsonBuilder::null(); }); }
+  bool number_integer(std::int64_t v) {
+    return other(v, [&] { return JsonBuilder::number_integer(v); });
+  }
+  bool number_float(double v, std::string const& s) {
+    return other(v, [&] { return JsonBuilder::number_float(v, s); });
+  }
+  bool boolean(bool v) {
+    return other(v, [&] { return JsonBuilder::boolean(v); });
+  }
+  bool null() {
+    return other(0, [&] { return JsonBuilder::null(); });
+  }
 
  private:
   template <class Then>
   bool other(auto, Then&& then) {
-    if (in_ != In::rest) fail(in_ == In::vocabulary ? text("piece ", mgm::quoted(piece_), ": expected an id of 0 or more") : std::string("a merge: expected a text"));
+    if (in_ != In::rest)
+      fail(in_ == In::vocabulary ? text("piece ", mgm::quoted(piece_), ": expected an id of 0 or more")
+                                 : std::string("a merge: expected a text"));
     return then();
   }
   enum class In { rest, vocabulary, merges, pair } in_ = In::rest;

@@ -34,7 +34,8 @@ class CodeTable {
     for (std::size_t page = 0; page < page_.size(); ++page) {
       auto const begin = all.begin() + static_cast<std::ptrdiff_t>(page << 8);
       std::size_t same = 0;
-      while (same << 8 < values_.size() && !std::equal(begin, begin + 256, values_.begin() + static_cast<std::ptrdiff_t>(same << 8))) ++same;
+      while (same << 8 < values_.size() && !std::equal(begin, begin + 256, values_.begin() + static_cast<std::ptrdiff_t>(same << 8)))
+        ++same;
       if (same << 8 == values_.size()) values_.insert(values_.end(), begin, begin + 256);
       page_[page] = static_cast<std::uint16_t>(same);
     }
@@ -144,8 +145,9 @@ class Unicode {
   /// UTS #18 \w: letters, marks, digits, letter numbers, connectors, joiners and circled letters.
   [[nodiscard]] bool is_word(char32_t code) const noexcept {
     Category const c = category(code);
-    return (c != Category::other && c != Category::other_number) || code == 0x200C || code == 0x200D || (code >= 0x24B6 && code <= 0x24E9) ||
-           (code >= 0x1F130 && code <= 0x1F149) || (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189);
+    return (c != Category::other && c != Category::other_number) || code == 0x200C || code == 0x200D ||
+           (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) || (code >= 0x1F150 && code <= 0x1F169) ||
+           (code >= 0x1F170 && code <= 0x1F189);
   }
   [[nodiscard]] std::uint8_t combining_class(char32_t code) const noexcept { return combining_[code]; }
 
