@@ -8,6 +8,7 @@ Each folder holds the tokenizer's files and cases.jsonl: {"text", "ids", "bare" 
 
 import io
 import json
+import os
 import random
 import shutil
 import sys
@@ -150,12 +151,13 @@ def make_rules(folder, lines):
         encoding="ascii",
     )
     out = io.BytesIO()
+    os.chdir(folder)  # the model keeps the name of the rules
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines),
         model_writer=out,
         model_type="bpe",
         vocab_size=330,
-        normalization_rule_tsv=str(rules),
+        normalization_rule_tsv=rules.name,
         remove_extra_whitespaces=True,
         user_defined_symbols=["[KEEP]", "  x"],
         control_symbols=["<ctl>"],
