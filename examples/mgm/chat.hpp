@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include <mgm/io/heatmap.hpp>
+#include <mgm/io/png.hpp>
 #include <mgm/models/generation_prompt.hpp>
 #include <mgm/mgm.hpp>
 

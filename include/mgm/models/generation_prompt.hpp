@@ -10,7 +10,7 @@ struct GenerationPrompt {
   enum class State {
     none,      ///< no pair
     found,     ///< `prompt` is the content of the last complete pair, untrimmed
-    unclosed,  ///< an `<h>` that is never closed, and no complete pair
+    unclosed,  ///< an `<h>` that is never closed, and no pair before it
   } state = State::none;
   std::string prompt{};
   int pairs = 0;  ///< complete pairs in the answer; the last one counts
@@ -20,24 +20,17 @@ struct GenerationPrompt {
 [[nodiscard]] inline GenerationPrompt read_generation_prompt(std::string_view answer) {
   constexpr std::string_view kOpen = "<h>", kClose = "</h>";
   GenerationPrompt out;
-  for (std::size_t from = 0;;) {  // counts the pairs; each `</h>` closes the last `<h>` since the `</h>` before
-    auto const close = answer.find(kClose, from);
-    if (close == answer.npos) break;
-    auto const part = answer.substr(from, close - from);
+  std::size_t from = 0;
+  for (auto close = answer.find(kClose); close != answer.npos; close = answer.find(kClose, from)) {
+    auto const part = answer.substr(from, close - from);  // between this `</h>` and the one before
     auto const open = part.rfind(kOpen);
-    if (open != part.npos) {
-      ++out.pairs;
-      out.state = GenerationPrompt::State::found;
-      out.prompt = part.substr(open + kOpen.size());
-    } else {
-      out.state = GenerationPrompt::State::none;  // the original looks at the last `</h>` alone
-    }
+    bool const pair = open != part.npos;
+    out.pairs += pair;
+    out.state = pair ? GenerationPrompt::State::found : GenerationPrompt::State::none;
+    out.prompt = pair ? std::string(part.substr(open + kOpen.size())) : std::string();
     from = close + kClose.size();
-    if (answer.find(kClose, from) == answer.npos && out.state == GenerationPrompt::State::none && answer.find(kOpen, from) != answer.npos)
-      out.state = GenerationPrompt::State::unclosed;
   }
-  if (out.pairs == 0 && answer.rfind(kOpen) != answer.npos) out.state = GenerationPrompt::State::unclosed;
-  if (out.state != GenerationPrompt::State::found) out.prompt.clear();
+  if (out.state == GenerationPrompt::State::none && answer.find(kOpen, from) != answer.npos) out.state = GenerationPrompt::State::unclosed;
   return out;
 }
 

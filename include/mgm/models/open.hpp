@@ -19,7 +19,7 @@ namespace detail {
 
 /// Tensors of a checkpoint that no model reads, by design: tables that are computed, layers that MGM never runs, heads of the towers.
 [[nodiscard]] inline bool ignorable(std::string_view tensor) {
-  for (std::string_view const part : {"rotary_emb.inv_freq", "position_ids", "post_layernorm", "vision_tower.vision_tower.vision_model.encoder.layers.", "text_model.",
+  for (std::string_view const part : {"lm_head.weight", "rotary_emb.inv_freq", "position_ids", "post_layernorm", "vision_tower.vision_tower.vision_model.encoder.layers.", "text_model.",
                                       "visual_projection", "text_projection", "logit_scale", "visual.trunk.head", "visual.trunk.norm_pre", "visual.head",
                                       "positional_embedding", "token_embedding", "transformer.", "ln_final", "attn_mask"})
     if (tensor.find(part) != tensor.npos) return true;
