@@ -1,0 +1,123 @@
+"""What the trainer must never get wrong: python -m unittest (about a minute, no training)."""
+import argparse
+import random
+import tempfile
+import unittest
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import data
+import folder
+import grammar
+import records
+import states
+import world
+from evaluate import answer
+from network import MGM, Sizes, normalised
+from tokenizer import EOS, Tokenizer
+
+torch.set_num_threads(1)
+
+
+class StateFiles(unittest.TestCase):
+    def setUp(self):
+        self.place = tempfile.TemporaryDirectory()
+        self.path = Path(self.place.name) / "a.state"
+        states.save(self.path, "words", dict(step=7, weight=torch.arange(1000.0)))
+        self.whole = self.path.read_bytes()
+
+    def tearDown(self):
+        self.place.cleanup()
+
+    def refused(self, content, says, stage="words"):
+        self.path.write_bytes(content)
+        with self.assertRaisesRegex(states.StateError, says):
+            states.load(self.path, stage)
+
+    def test_comes_back(self):
+        self.assertTrue(torch.equal(states.load(self.path, "words")["weight"], torch.arange(1000.0)))
+
+    def test_refuses_cut_damaged_foreign(self):
+        self.refused(self.whole[:-1], "cut or grown")
+        self.refused(self.whole + b"x", "cut or grown")
+        middle = len(self.whole) // 2
+        self.refused(self.whole[:middle] + bytes([self.whole[middle] ^ 1]) + self.whole[middle + 1:], "damaged")
+        self.refused(b"", "no state")
+        self.refused(b"PK\x03\x04 something else", "no state")
+        self.refused(self.whole, "stage words, needed is one of stage eyes", "eyes")
+
+    def test_refuses_other_sizes(self):
+        with self.assertRaisesRegex(states.StateError, "other sizes"):
+            states.fits("x", nn.Linear(3, 4), nn.Linear(4, 4).state_dict())
+
+    def test_goes_on_after_an_interruption(self):
+        given = argparse.Namespace(out=str(Path(self.place.name) / "b.state"), minutes=1.0, pause=None, seed=1)
+        for first, last in ((0, 3), (3, 5)):
+            layer = nn.Linear(2, 2)
+            stage = states.Stage("toy", given, dict(layer=layer), torch.optim.AdamW(layer.parameters(), lr=0.1))
+            self.assertEqual(stage.step, first)
+            if first:
+                self.assertTrue(torch.equal(layer.weight, kept))
+            for step in stage.steps():
+                states.learn(stage.optimizer, layer(torch.ones(1, 2)).sum(), list(layer.parameters()))
+                stage.stopping = step + 1 == last
+            kept = layer.weight.detach().clone()
+
+
+class World(unittest.TestCase):
+    def test_training_never_shows_held_out_triples(self):
+        rng = random.Random(1)
+        for _ in range(300):
+            self.assertFalse(any(map(world.held_out, world.sample_scene(rng).things)))
+            self.assertTrue(any(map(world.held_out, world.sample_scene(rng, "comp").things)))
+
+    def test_a_seed_gives_the_picture(self):
+        (a, scene), (b, same) = world.picture(5), world.picture(5)
+        self.assertEqual((a.tobytes(), scene), (b.tobytes(), same))
+
+    def test_every_kind_is_asked_and_has_an_answer(self):
+        kinds = {kind for seed in range(40) for kind, _ in records.questions(seed, world.picture(seed)[1], grammar.KINDS)}
+        self.assertTrue(set(grammar.KINDS) <= kinds)
+
+
+class Folder(unittest.TestCase):
+    tokenizer = Tokenizer(folder.TOKENIZER)
+
+    def test_written_and_read(self):
+        with tempfile.TemporaryDirectory() as place:
+            net = MGM(Sizes(layers=2)).tie()
+            folder.write(net, place)
+            again = folder.read(place)
+            for key, tensor in net.state_dict().items():
+                self.assertTrue(torch.equal(tensor.bfloat16().float(), again.state_dict()[key]), key)
+
+    @torch.no_grad()
+    def test_packed_conversations_do_not_see_each_other(self):
+        torch.manual_seed(0)
+        net, head, seen = MGM(Sizes(layers=2)), torch.tensor(self.tokenizer.head(True)), torch.randn(1, 64, 160)
+        turns, other = ([("", f"Where is the {shape}?", "It is at the top.")] for shape in ("star", "ring"))
+        alone, _ = data.judge(net, head, data.Packed(self.tokenizer, [[turns]], True), seen)
+        packed = data.Packed(self.tokenizer, [[other, turns]], True)
+        packed.owner[packed.block == 0] = 0
+        beside, _ = data.judge(net, head, packed, seen)
+        self.assertAlmostEqual(alone.item(), beside.item(), places=5)
+
+    @torch.no_grad()
+    def test_judged_right_is_what_greedy_decoding_says(self):
+        torch.manual_seed(0)
+        net, head, seen = MGM(Sizes(layers=2)), torch.tensor(self.tokenizer.head(True)), torch.randn(1, 64, 160)
+        packed = data.Packed(self.tokenizer, [[[("", "Where is the star?", "x y")]]], True)
+        begin = int(packed.owner[0].nonzero()[0])
+        said = answer(net, seen[0], head.tolist(), packed.ids[0, :begin].tolist(), limit=4) + [EOS]
+        packed.ids = torch.tensor([packed.ids[0, :begin].tolist() + said])
+        packed.owner = torch.tensor([[0] * begin + [1] * (len(said) - 1) + [0]])
+        packed.block, packed.position = torch.zeros_like(packed.ids), torch.arange(packed.ids.shape[1])[None]
+        self.assertEqual(data.judge(net, head, packed, seen)[1], {1: True})
+        packed.ids[0, begin] = (packed.ids[0, begin] + 1) % 700
+        self.assertEqual(data.judge(net, head, packed, seen)[1], {1: False})
+
+
+if __name__ == "__main__":
+    unittest.main()
