@@ -51,12 +51,15 @@ int main(int argc, char** argv) try {
 
   std::vector<std::uint8_t> frame(4 * 320 * 240, 255);  // BGRA, as a frame buffer has it: white, with a red block at the left
   for (int y = 90; y < 150; ++y)
-    for (int x = 20; x < 80; ++x) frame[4 * (320 * static_cast<std::size_t>(y) + static_cast<std::size_t>(x))] = 30, frame[4 * (320 * static_cast<std::size_t>(y) + static_cast<std::size_t>(x)) + 1] = 30;
+    for (int x = 20; x < 80; ++x)
+      frame[4 * (320 * static_cast<std::size_t>(y) + static_cast<std::size_t>(x))] = 30,
+                                                     frame[4 * (320 * static_cast<std::size_t>(y) + static_cast<std::size_t>(x)) + 1] = 30;
   mgm::io::PixelView const view(frame.data(), 320, 240, mgm::io::PixelFormat::bgra);
 
   auto chat = model.session(ctx, {.max_positions = 512});
   mgm::models::Sampling const no_question_marks{.temperature = 0, .adjust = [&](std::span<float> logits) {
-                                                  if (auto const id = model.vocabulary->id_of("?")) logits[static_cast<std::size_t>(*id)] = -INFINITY;
+                                                  if (auto const id = model.vocabulary->id_of("?"))
+                                                    logits[static_cast<std::size_t>(*id)] = -INFINITY;
                                                 }};
   auto answer = chat.ask(std::span(&view, 1), "What colour is the background?", {.max_new_tokens = 32, .sampling = no_question_marks});
   std::printf("%s\n", answer.text().c_str());

@@ -29,6 +29,7 @@ int main() {
   auto const out = mining(ctx, coarse, maps, geometry, paid.view());            // (16, 32): C + M
   float sum = 0;
   for (mgm::Size j = 0; j < paid.extent(1); ++j) sum += paid(0, j);
-  std::printf("token 0: %.4f -> %.4f, its attention sums to %.6f\n", static_cast<double>(coarse(0, 0)), static_cast<double>(out(0, 0)), static_cast<double>(sum));
+  std::printf("token 0: %.4f -> %.4f, its attention sums to %.6f\n", static_cast<double>(coarse(0, 0)), static_cast<double>(out(0, 0)),
+              static_cast<double>(sum));
   return sum > 0.999f && sum < 1.001f ? 0 : 1;
 }

@@ -27,7 +27,8 @@ inline mgm::Context<mgm::Cpu>::Config context_config(Options const& o, Terminal&
   if (o.isa.empty()) return c;
   for (auto const isa : {mgm::Isa::portable, mgm::Isa::avx2, mgm::Isa::avx512, mgm::Isa::avx512_bf16})
     if (mgm::name(isa) == o.isa) c.isa = isa;
-  mgm::require<mgm::ArgumentError>(c.isa.has_value(), "--isa ", mgm::quoted(o.isa), " is not known; there are portable, avx2, avx512, avx512_bf16");
+  mgm::require<mgm::ArgumentError>(c.isa.has_value(), "--isa ", mgm::quoted(o.isa),
+                                   " is not known; there are portable, avx2, avx512, avx512_bf16");
   return c;
 }
 inline std::optional<mgm::models::Template> template_of(Options const& o) {
@@ -40,7 +41,8 @@ inline double seconds_since(std::chrono::steady_clock::time_point start) {
 
 /// p·M per stage-0 cell, upright: the tokens' cells laid out as the picture is. HD: the crops' tokens, which follow the global view's.
 template <class T>
-std::vector<float> heat(mgm::models::VisionTrace<T, mgm::Cpu> const& trace, mgm::Size side, mgm::models::VisionConfig const& v, mgm::Size& extent) {
+std::vector<float> heat(mgm::models::VisionTrace<T, mgm::Cpu> const& trace, mgm::Size side, mgm::models::VisionConfig const& v,
+                        mgm::Size& extent) {
   mgm::Size const cells = trace.probabilities.extent(1), p = static_cast<mgm::Size>(std::sqrt(static_cast<double>(cells)) + 0.5);
   mgm::Size const skip = v.grid > 1 && v.global ? side * side : 0;
   extent = v.grid * side * p;
@@ -66,7 +68,8 @@ int chat(Options const& o, Terminal& terminal) {
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
   auto const model = open_model<T>(ctx, o, terminal);
   double const load_ms = 1e3 * seconds_since(start);
-  mgm::require<mgm::ConfigError>(o.heatmap.empty() || (model.sees() && !o.no_mining), "--heatmap: nothing is mined here; it needs an MGM folder and no --no-mining");
+  mgm::require<mgm::ConfigError>(o.heatmap.empty() || (model.sees() && !o.no_mining),
+                                 "--heatmap: nothing is mined here; it needs an MGM folder and no --no-mining");
   auto talk = model.session(ctx, {.prompt_template = prompt_template, .see = {.no_mining = o.no_mining, .blur_aux = o.blur_aux}});
   mgm::io::Image heatmap;
   std::size_t shown = 0;
@@ -95,14 +98,18 @@ int chat(Options const& o, Terminal& terminal) {
     auto const wish = read_generation_prompt(text);
     if (o.json) {
       auto const& t = answer.timings();
-      std::printf("{\"text\": %s, \"prompt_tokens\": %lld, \"image_tokens\": %lld, \"new_tokens\": %zu, \"finish\": \"%s\", \"generation_prompt\": %s, \"image\": null, "
-                  "\"path\": \"%s\", \"threads\": %d, \"timings_ms\": {\"load\": %.3f, \"encode\": %.3f, \"prefill\": %.3f, \"decode\": %.3f}}\n",
-                  quote(text).c_str(), static_cast<long long>(answer.prompt_tokens()), static_cast<long long>(answer.image_tokens()), answer.ids().size(),
-                  std::string(name(answer.finish())).c_str(), wish.state == GenerationPrompt::State::found ? quote(wish.prompt).c_str() : "null",
-                  std::string(name(ctx.isa())).c_str(), ctx.threads(), load_ms, t.encode_ms, t.prefill_ms, t.decode_ms);
+      std::printf(
+          "{\"text\": %s, \"prompt_tokens\": %lld, \"image_tokens\": %lld, \"new_tokens\": %zu, \"finish\": \"%s\", \"generation_prompt\": "
+          "%s, \"image\": null, "
+          "\"path\": \"%s\", \"threads\": %d, \"timings_ms\": {\"load\": %.3f, \"encode\": %.3f, \"prefill\": %.3f, \"decode\": %.3f}}\n",
+          quote(text).c_str(), static_cast<long long>(answer.prompt_tokens()), static_cast<long long>(answer.image_tokens()),
+          answer.ids().size(), std::string(name(answer.finish())).c_str(),
+          wish.state == GenerationPrompt::State::found ? quote(wish.prompt).c_str() : "null", std::string(name(ctx.isa())).c_str(),
+          ctx.threads(), load_ms, t.encode_ms, t.prefill_ms, t.decode_ms);
     } else {
       std::printf("\n");
-      if (o.gen && wish.state == GenerationPrompt::State::unclosed) std::fprintf(stderr, "note: the answer opens <h> and never closes it; there is no picture prompt\n");
+      if (o.gen && wish.state == GenerationPrompt::State::unclosed)
+        std::fprintf(stderr, "note: the answer opens <h> and never closes it; there is no picture prompt\n");
       if (o.gen && wish.pairs > 1) std::fprintf(stderr, "note: the answer holds %d picture prompts; the last one counts\n", wish.pairs);
     }
     std::fflush(stdout);

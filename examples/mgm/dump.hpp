@@ -32,7 +32,8 @@ class Record {
   void write(std::string const& path) const {
     std::vector<mgm::io::TensorToWrite> out;
     for (auto const& e : entries_) {
-      if (e.ids.empty() && !(e.shape.size() == 1 && e.numbers.empty())) out.emplace_back(e.name, mgm::Dtype::f32, e.shape, e.numbers.data());
+      if (e.ids.empty() && !(e.shape.size() == 1 && e.numbers.empty()))
+        out.emplace_back(e.name, mgm::Dtype::f32, e.shape, e.numbers.data());
       else out.emplace_back(e.name, mgm::Dtype::i64, e.shape, e.ids.data());
     }
     mgm::io::write_safetensors(path, out);
@@ -77,8 +78,8 @@ int dump(Options const& o, Terminal& terminal) {
   Turn const turn{user_text(*o.prompt, o.ocr, o.gen), static_cast<int>(pictures.size()), std::nullopt};
   auto const ids = prompt_ids(*model.vocabulary, build_prompt(kind, std::span(&turn, 1), true), kind == Template::llama_3);
   Size const tags = std::count(ids.begin(), ids.end(), kImageId);
-  mgm::require<mgm::ArgumentError>(tags == static_cast<Size>(pictures.size()), "--prompt: ", tags, " image tags in the finished prompt, ", pictures.size(),
-                                   " pictures; each --image brings its own tag");
+  mgm::require<mgm::ArgumentError>(tags == static_cast<Size>(pictures.size()), "--prompt: ", tags, " image tags in the finished prompt, ",
+                                   pictures.size(), " pictures; each --image brings its own tag");
 
   Record record;
   std::vector<mgm::Tensor<T, 2, Cpu>> seen;
@@ -88,11 +89,14 @@ int dump(Options const& o, Terminal& terminal) {
     Size const aux = trace.pixels.size, low = trace.pixels.side, views = trace.pixels.views, tokens = trace.vision_tower.extent(0) / views;
     record.stack("images_aux", channels_first(trace.pixels.aux_view()), {3, aux, aux});
     auto const v = trace.pixels.low_view();
-    record.stack("images", View<float const, 4, Cpu>(v.data(), {{views, 3, low, low}}, {{v.stride(0), v.stride(3), v.stride(1), v.stride(2)}}), {views, 3, low, low});
+    record.stack("images",
+                 View<float const, 4, Cpu>(v.data(), {{views, 3, low, low}}, {{v.stride(0), v.stride(3), v.stride(1), v.stride(2)}}),
+                 {views, 3, low, low});
     record.stack("vision_tower", trace.vision_tower.view(), {views, tokens, trace.vision_tower.extent(1)});
     for (std::size_t l = 0; l < trace.stages.size(); ++l) {
       auto const& s = trace.stages[l];
-      record.stack(mgm::text("vision_tower_aux.stage_", l), channels_first(View<T const, 3, Cpu>(s.view())), {s.extent(2), s.extent(0), s.extent(1)});
+      record.stack(mgm::text("vision_tower_aux.stage_", l), channels_first(View<T const, 3, Cpu>(s.view())),
+                   {s.extent(2), s.extent(0), s.extent(1)});
     }
     record.stack("mined", trace.mined.view(), {trace.mined.extent(0), trace.mined.extent(1)});
     record.stack("projected", seen.back().view(), {seen.back().extent(0), seen.back().extent(1)});
@@ -145,8 +149,8 @@ int dump(Options const& o, Terminal& terminal) {
   record.add_ids("new_tokens", fresh);
   record.write(o.output);
   if (o.json) {
-    std::printf("{\"output\": %s, \"positions\": %lld, \"new_tokens\": %s, \"path\": \"%s\", \"threads\": %d}\n", quote(o.output).c_str(), static_cast<long long>(rows),
-                array(fresh).c_str(), std::string(mgm::name(ctx.isa())).c_str(), ctx.threads());
+    std::printf("{\"output\": %s, \"positions\": %lld, \"new_tokens\": %s, \"path\": \"%s\", \"threads\": %d}\n", quote(o.output).c_str(),
+                static_cast<long long>(rows), array(fresh).c_str(), std::string(mgm::name(ctx.isa())).c_str(), ctx.threads());
   }
   return 0;
 }

@@ -29,18 +29,21 @@ void check_model(Finding& f, std::string const& folder, bool vision) {
   f.is_model = true;
   mgm::Context<mgm::Cpu> ctx({.threads = 1});
   try {
-    auto opened = mgm::models::detail::plan_open<mgm::models::MiniGemini<float>>(ctx, folder, {.clip = {}, .openclip = {}, .vocabulary = false});
+    auto opened =
+        mgm::models::detail::plan_open<mgm::models::MiniGemini<float>>(ctx, folder, {.clip = {}, .openclip = {}, .vocabulary = false});
     opened.report.suggest();
     f.notes = opened.model.notes;
     for (auto const& m : opened.report.missing()) f.missing.push_back(m.name);
     for (auto const& m : opened.report.misshaped()) {
       f.misshaped.push_back(m.name);
-      f.details.push_back(text("misshaped ", m.name, ": expected ", mgm::io::shape_text(m.expected), ", found ", mgm::io::shape_text(m.found)));
+      f.details.push_back(
+          text("misshaped ", m.name, ": expected ", mgm::io::shape_text(m.expected), ", found ", mgm::io::shape_text(m.found)));
     }
     f.unexpected = opened.report.unexpected();
     f.format = vision ? "mgm" : std::string(name(opened.model.language_model->config().family));
     if (opened.clip && opened.clip->checkpoint.path() != opened.language.checkpoint.path()) f.sources.push_back(opened.clip->checkpoint);
-    if (opened.convnext && opened.convnext->checkpoint.path() != opened.language.checkpoint.path()) f.sources.push_back(opened.convnext->checkpoint);
+    if (opened.convnext && opened.convnext->checkpoint.path() != opened.language.checkpoint.path())
+      f.sources.push_back(opened.convnext->checkpoint);
   } catch (mgm::models::detail::MissingTensor const& error) {
     f.missing.push_back(error.tensor());
     f.details.push_back(error.what());
@@ -71,7 +74,8 @@ Finding look(std::string const& path) {
     auto const json = mgm::io::read_json((folder / "config.json").string());
     std::string const where = (folder / "config.json").string();
     f.sources.push_back(mgm::io::Checkpoint::open(path));
-    if (mgm::io::find_key(json, "vision_config", where) || mgm::io::get_or<std::string>(json, "model_type", "", where).starts_with("clip")) {
+    if (mgm::io::find_key(json, "vision_config", where) ||
+        mgm::io::get_or<std::string>(json, "model_type", "", where).starts_with("clip")) {
       f.format = "clip";
       return f;
     }
@@ -115,7 +119,8 @@ void print_json(Finding const& f, Options const& o) {
   bool first = true;
   for (auto const& source : f.sources) {
     for (auto const& e : source.entries()) {
-      out += text(first ? "" : ", ", "{\"name\": ", quote(e.name), ", \"dtype\": \"", name(e.info->dtype), "\", \"shape\": ", array(e.info->shape), ", \"bytes\": ", e.info->bytes);
+      out += text(first ? "" : ", ", "{\"name\": ", quote(e.name), ", \"dtype\": \"", name(e.info->dtype),
+                  "\", \"shape\": ", array(e.info->shape), ", \"bytes\": ", e.info->bytes);
       if (o.hash) out += text(", \"sha256\": \"", hash_of(*e.file, *e.info), "\"");
       out += "}", first = false;
     }
@@ -135,19 +140,20 @@ void print_text(Finding const& f, Options const& o) {
   std::printf("format      %s\n", f.format.c_str());
   std::map<std::string_view, std::pair<Size, Size>> stages;
   for (auto const& source : f.sources) {
-    std::printf("weights     %s, %s, %zu tensors, %lld bytes\n", source.path().c_str(), std::string(source.format()).c_str(), source.entries().size(),
-                static_cast<long long>(source.bytes()));
+    std::printf("weights     %s, %s, %zu tensors, %lld bytes\n", source.path().c_str(), std::string(source.format()).c_str(),
+                source.entries().size(), static_cast<long long>(source.bytes()));
     for (auto const& e : source.entries()) {
       auto& [count, bytes] = stages[stage_of(e.name)];
       ++count, bytes += e.info->bytes;
       if (!f.is_model || o.hash)
-        std::printf("  %-4s %-24s %s%s%s\n", std::string(name(e.info->dtype)).c_str(), mgm::io::shape_text(e.info->shape).c_str(), std::string(e.name).c_str(), o.hash ? "  " : "",
-                    o.hash ? hash_of(*e.file, *e.info).c_str() : "");
+        std::printf("  %-4s %-24s %s%s%s\n", std::string(name(e.info->dtype)).c_str(), mgm::io::shape_text(e.info->shape).c_str(),
+                    std::string(e.name).c_str(), o.hash ? "  " : "", o.hash ? hash_of(*e.file, *e.info).c_str() : "");
     }
   }
   if (f.is_model) {
     for (auto const& [stage, sum] : stages)
-      std::printf("  %-20s %6lld tensors %14lld bytes\n", std::string(stage).c_str(), static_cast<long long>(sum.first), static_cast<long long>(sum.second));
+      std::printf("  %-20s %6lld tensors %14lld bytes\n", std::string(stage).c_str(), static_cast<long long>(sum.first),
+                  static_cast<long long>(sum.second));
     for (auto const& n : f.missing) std::printf("missing     %s\n", n.c_str());
     for (auto const& d : f.details) std::printf("%s\n", d.c_str());
     for (auto const& n : f.unexpected) std::printf("unexpected  %s\n", n.c_str());
@@ -162,8 +168,8 @@ int inspect(Options const& o) {
   o.json ? print_json(f, o) : print_text(f, o);
   std::fflush(stdout);
   if (f.missing.empty() && f.misshaped.empty()) return 0;
-  std::fprintf(stderr, "mgm: %s: %zu tensors missing, %zu misshaped%s%s\n", o.model.c_str(), f.missing.size(), f.misshaped.size(), f.missing.empty() ? "" : ", first missing ",
-               f.missing.empty() ? "" : f.missing[0].c_str());
+  std::fprintf(stderr, "mgm: %s: %zu tensors missing, %zu misshaped%s%s\n", o.model.c_str(), f.missing.size(), f.misshaped.size(),
+               f.missing.empty() ? "" : ", first missing ", f.missing.empty() ? "" : f.missing[0].c_str());
   return 1;
 }
 

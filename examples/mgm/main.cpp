@@ -62,9 +62,11 @@ std::string stored_dtype(Options const& o) {
 int run(Options& o, Terminal& terminal) {
   if (o.command == "tokenize") return tokenize(o);
   if (o.command == "inspect") return inspect(o);
-  mgm::require<mgm::DeviceError>(o.device == "auto" || o.device == "cpu", "--device ", mgm::quoted(o.device), ": this build has auto and cpu");
+  mgm::require<mgm::DeviceError>(o.device == "auto" || o.device == "cpu", "--device ", mgm::quoted(o.device),
+                                 ": this build has auto and cpu");
   mgm::require<mgm::ArgumentError>(o.weights == "native", "--weights ", mgm::quoted(o.weights), ": this build has native");
-  mgm::require<mgm::ArgumentError>(o.generator.empty(), "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
+  mgm::require<mgm::ArgumentError>(o.generator.empty(),
+                                   "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
   if (o.dtype.empty()) o.dtype = o.command == "dump" ? "f32" : stored_dtype(o);
   bool const is_dump = o.command == "dump";
   if (o.dtype == "bf16") return is_dump ? dump<mgm::bf16>(o, terminal) : chat<mgm::bf16>(o, terminal);

@@ -17,7 +17,8 @@ using mgm::io::Json;
 mgm::io::Tokenizer open_vocabulary(std::string const& folder) {
   namespace fs = std::filesystem;
   std::error_code ignored;
-  mgm::require<mgm::FileError>(fs::is_directory(folder, ignored), folder, ": expected a folder with tokenizer files, found ", fs::exists(folder, ignored) ? "a file" : "nothing");
+  mgm::require<mgm::FileError>(fs::is_directory(folder, ignored), folder, ": expected a folder with tokenizer files, found ",
+                               fs::exists(folder, ignored) ? "a file" : "nothing");
   auto prefer = mgm::io::Prefer::automatic;
   if (fs::exists(fs::path(folder) / "config.json", ignored)) {
     auto const json = mgm::io::read_json(folder + "/config.json");

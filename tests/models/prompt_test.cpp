@@ -18,27 +18,36 @@ std::vector<Turn> two_turns() { return {{"Q1", 1, "A1"}, {"Q2", 0, std::nullopt}
 
 TEST(Prompt, Vicuna) {
   EXPECT_EQ(flat(build_prompt(Template::vicuna_v1, two_turns())),
-            "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers to the user's "
+            "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite "
+            "answers to the user's "
             "questions. USER: <image>\nQ1 ASSISTANT: A1</s>USER: Q2 ASSISTANT:");
 }
 TEST(Prompt, Gemma) {
   EXPECT_EQ(flat(build_prompt(Template::gemma, two_turns())),
-            "<start_of_turn>user\n<image>\nQ1<end_of_turn>\n<start_of_turn>model\nA1<end_of_turn>\n<eos><start_of_turn>user\nQ2<end_of_turn>\n<start_of_turn>model\n");
+            "<start_of_turn>user\n<image>\nQ1<end_of_turn>\n<start_of_turn>model\nA1<end_of_turn>\n<eos><start_of_turn>user\nQ2<end_of_"
+            "turn>\n<start_of_turn>model\n");
 }
 TEST(Prompt, Llama3CallsItsAssistantSystem) {
   EXPECT_EQ(flat(build_prompt(Template::llama_3, two_turns())),
-            "<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful language and vision assistant. You are able to understand the visual content that the "
-            "user provides, and assist the user with a variety of tasks using natural language.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n<image>\n"
+            "<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful language and vision assistant. You are able to understand the "
+            "visual content that the "
+            "user provides, and assist the user with a variety of tasks using natural "
+            "language.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n<image>\n"
             "Q1<|eot_id|><|start_header_id|>system<|end_header_id|>\n\nA1<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nQ2<|eot_id|>"
             "<|start_header_id|>system<|end_header_id|>\n\n");
 }
-TEST(Prompt, MistralWritesTheLaterBos) { EXPECT_EQ(flat(build_prompt(Template::mistral_instruct, two_turns())), "[INST] <image>\nQ1 [/INST] A1 </s><s>[INST] Q2 [/INST]"); }
+TEST(Prompt, MistralWritesTheLaterBos) {
+  EXPECT_EQ(flat(build_prompt(Template::mistral_instruct, two_turns())), "[INST] <image>\nQ1 [/INST] A1 </s><s>[INST] Q2 [/INST]");
+}
 TEST(Prompt, ChatmlHasNoNewlineAfterTheEndOfATurn) {
   EXPECT_EQ(flat(build_prompt(Template::chatml_direct, two_turns())),
-            "<|im_start|>system\nAnswer the questions.<|im_end|><|im_start|>user\n<image>\nQ1<|im_end|><|im_start|>assistant\nA1<|im_end|><|im_start|>user\nQ2<|im_end|>"
+            "<|im_start|>system\nAnswer the "
+            "questions.<|im_end|><|im_start|>user\n<image>\nQ1<|im_end|><|im_start|>assistant\nA1<|im_end|><|im_start|>user\nQ2<|im_end|>"
             "<|im_start|>assistant\n");
 }
-TEST(Prompt, NoneIsTheTextItself) { EXPECT_EQ(flat(build_prompt(Template::none, std::vector<Turn>{{"as it is", 0, std::nullopt}})), "as it is"); }
+TEST(Prompt, NoneIsTheTextItself) {
+  EXPECT_EQ(flat(build_prompt(Template::none, std::vector<Turn>{{"as it is", 0, std::nullopt}})), "as it is");
+}
 
 TEST(Prompt, ImagesAreNumberedFromTwoOn) {
   std::vector<Turn> const two{{"Which?", 2, std::nullopt}}, one{{"Which?", 1, std::nullopt}};

@@ -41,7 +41,8 @@ struct Counter : Monitor {
 };
 
 /// The conversation's prompt from the start, by the decoder alone: the greedy continuation.
-std::vector<int> from_the_start(Context<Cpu>& ctx, MiniGemini<float> const& model, std::vector<Turn> const& turns, io::Image const& picture, int count) {
+std::vector<int> from_the_start(Context<Cpu>& ctx, MiniGemini<float> const& model, std::vector<Turn> const& turns, io::Image const& picture,
+                                int count) {
   auto const ids = prompt_ids(*model.vocabulary, build_prompt(Template::vicuna_v1, turns), false);
   auto const rows = model.see(ctx, picture);
   auto const& lm = *model.language_model;

@@ -30,7 +30,9 @@ inline std::shared_ptr<mgm::io::Tokenizer const> byte_vocabulary(std::string con
     return std::string{static_cast<char>(number << 3 | 2), static_cast<char>(bytes.size())} + bytes;
   };
   auto const number = [](int n, int value) { return std::string{static_cast<char>(n << 3), static_cast<char>(value)}; };
-  auto const piece = [&](std::string const& text, int type) { return field(1, field(1, text) + std::string("\x15\0\0\0\0", 5) + number(3, type)); };
+  auto const piece = [&](std::string const& text, int type) {
+    return field(1, field(1, text) + std::string("\x15\0\0\0\0", 5) + number(3, type));
+  };
   std::string model = piece("<unk>", 2) + piece("<s>", 3) + piece("</s>", 3);
   for (int b = 0; b < 256; ++b) {
     char const* const digits = "0123456789ABCDEF";
@@ -40,8 +42,9 @@ inline std::shared_ptr<mgm::io::Tokenizer const> byte_vocabulary(std::string con
   std::string const byte_fallback{'\x98', '\x02', '\x01'};  // field 35 of the trainer's settings
   model += field(2, number(3, 2) + byte_fallback) + field(3, number(3, 1) + number(4, 0) + number(5, 1));
   mgm::io::write_file(folder + "/tokenizer.model", model);
-  mgm::io::write_file(folder + "/tokenizer_config.json",
-                      R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "legacy": false})");
+  mgm::io::write_file(
+      folder + "/tokenizer_config.json",
+      R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": true, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "legacy": false})");
   return std::make_shared<mgm::io::Tokenizer const>(mgm::io::Tokenizer::open(folder));
 }
 

@@ -17,7 +17,9 @@ struct bf16 {
   std::uint16_t bits;
   bf16() = default;
   MGM_HD constexpr explicit bf16(float value) : bits(round(__builtin_bit_cast(std::uint32_t, value))) {}
-  MGM_HD constexpr operator float() const { return __builtin_bit_cast(float, std::uint32_t{bits} << 16); }  // NOLINT: widening loses nothing
+  MGM_HD constexpr operator float() const {
+    return __builtin_bit_cast(float, std::uint32_t{bits} << 16);
+  }  // NOLINT: widening loses nothing
 
  private:
   MGM_HD static constexpr std::uint16_t round(std::uint32_t u) {
@@ -60,7 +62,8 @@ static_assert(sizeof(bf16) == 2 && sizeof(half) == 2 && std::is_trivially_copyab
 
 /// Types in which activations and weights are held. Sums are always float.
 template <class T>
-concept Real = std::same_as<std::remove_const_t<T>, float> || std::same_as<std::remove_const_t<T>, bf16> || std::same_as<std::remove_const_t<T>, half>;
+concept Real = std::same_as < std::remove_const_t<T>,
+float > || std::same_as<std::remove_const_t<T>, bf16> || std::same_as<std::remove_const_t<T>, half>;
 
 /// Element types of files, spelled as safetensors does (see `name`).
 enum class Dtype : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean };

@@ -1,4 +1,4 @@
-/// Where memory comes from: a small interface that an embedding engine can implement, the default on the heap, and a recycling arena on top.
+/// Where memory comes from: an interface that an embedding engine can implement, the heap by default, and a recycling arena on top.
 #pragma once
 #include <cstdlib>
 #include <map>

@@ -33,7 +33,8 @@ class Context<Cpu> {
         allocator_(config.allocator ? std::move(config.allocator) : std::make_shared<HeapAllocator>()),
         arena_(std::make_shared<Arena>(allocator_)),
         isa_(config.isa.value_or(best_isa())) {
-    require<DeviceError>(isa_ <= best_isa(), "context: the path ", name(isa_), " was asked for; this machine has at most ", name(best_isa()));
+    require<DeviceError>(isa_ <= best_isa(), "context: the path ", name(isa_), " was asked for; this machine has at most ",
+                         name(best_isa()));
   }
   Context() : Context(Config{}) {}
   Context(Context const&) = delete;

@@ -35,7 +35,8 @@ class Parameter {
   [[nodiscard]] Tensor<T const, R, Dev> const& tensor() const { return value_; }
   /// Takes a tensor of shape(), in memory order. Throws ShapeError.
   void assign(Tensor<T const, R, Dev> value) {
-    require<ShapeError>(value.extents() == shape_, "parameter: expected shape ", shape_text(shape_), ", found ", shape_text(value.extents()));
+    require<ShapeError>(value.extents() == shape_, "parameter: expected shape ", shape_text(shape_), ", found ",
+                        shape_text(value.extents()));
     value_ = std::move(value);
   }
 

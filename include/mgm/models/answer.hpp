@@ -114,7 +114,8 @@ class Answer {
 
  private:
   std::optional<AnswerPiece> step() {
-    if (static_cast<std::int64_t>(ids_.size()) >= options_.max_new_tokens || (!ids_.empty() && session_->cache_.room() == 0)) return end_with(Finish::length);
+    if (static_cast<std::int64_t>(ids_.size()) >= options_.max_new_tokens || (!ids_.empty() && session_->cache_.room() == 0))
+      return end_with(Finish::length);
     if (!ids_.empty()) session_->extend(ids_.back());
     int const id = sample(options_.sampling, session_->logits_, static_cast<std::int64_t>(session_->places_.size()));
     ids_.push_back(id);

@@ -54,7 +54,8 @@ class Decoder {
     require<LimitError>(x.extent(0) <= cache.room(), "decoder: ", x.extent(0), " positions do not fit; ", cache.size(), " of ",
                         cache.config().positions, " are taken");
     if (config_.family == Family::gemma) {
-      ops::scale<T, Dev>(ctx, x, static_cast<float>(T(std::sqrt(static_cast<float>(config_.width)))), x);  // the factor in T: 45.25 in 16 bit
+      ops::scale<T, Dev>(ctx, x, static_cast<float>(T(std::sqrt(static_cast<float>(config_.width)))),
+                         x);  // the factor in T: 45.25 in 16 bit
     }
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       layers_[i](ctx, static_cast<Size>(i), cache, x);
@@ -86,10 +87,12 @@ class Decoder {
     using Dense = nn::GatedMlp<T, Dev>;
     using Sparse = nn::Mixture<T, Dev>;
     Layer(Context<Dev>& ctx, Decoder const& d)
-        : input_norm(ctx, d.norm_config()), post_norm(ctx, d.norm_config()),
+        : input_norm(ctx, d.norm_config()),
+          post_norm(ctx, d.norm_config()),
           attention(ctx, {d.config_.width, d.config_.heads, d.config_.kv_heads, d.config_.head_width, d.config_.rope_theta}),
           feed_forward(d.config_.family == Family::mixtral
-                           ? std::variant<Dense, Sparse>(Sparse(ctx, {d.config_.width, d.config_.ffn, d.config_.experts, d.config_.experts_per_token}))
+                           ? std::variant<Dense, Sparse>(
+                                 Sparse(ctx, {d.config_.width, d.config_.ffn, d.config_.experts, d.config_.experts_per_token}))
                            : std::variant<Dense, Sparse>(Dense(ctx, {d.config_.width, d.config_.ffn, d.config_.activation}))) {}
     void operator()(Context<Dev>& ctx, Size index, nn::KvCache<T, Dev> const& cache, Out<T, 2, Dev> x) const {
       attention(ctx, input_norm(ctx, x), index, cache, x);
@@ -113,17 +116,21 @@ class Decoder {
     if (c.kv_heads == 0) c.kv_heads = c.heads;
     require<ConfigError>(c.vocab >= 1 && c.width >= 1 && c.depth >= 1 && c.heads >= 1 && c.ffn >= 1, "decoder: vocab ", c.vocab, ", width ",
                          c.width, ", depth ", c.depth, ", heads ", c.heads, ", ffn ", c.ffn, "; each must be at least 1");
-    require<ConfigError>(c.head_width != 0 || c.width % c.heads == 0, "decoder: width ", c.width, " is not divisible by ", c.heads, " heads");
+    require<ConfigError>(c.head_width != 0 || c.width % c.heads == 0, "decoder: width ", c.width, " is not divisible by ", c.heads,
+                         " heads");
     if (c.head_width == 0) c.head_width = c.width / c.heads;
     require<ConfigError>(c.head_width >= 2 && c.head_width % 2 == 0, "decoder: the head width must be even, found ", c.head_width);
-    require<ConfigError>(c.kv_heads >= 1 && c.heads % c.kv_heads == 0, "decoder: ", c.heads, " heads cannot share ", c.kv_heads, " key/value heads");
-    require<ConfigError>(c.eps >= 0 && c.rope_theta > 0, "decoder: rms_norm_eps ", c.eps, " must not be negative and rope_theta ", c.rope_theta,
-                         " must be positive");
+    require<ConfigError>(c.kv_heads >= 1 && c.heads % c.kv_heads == 0, "decoder: ", c.heads, " heads cannot share ", c.kv_heads,
+                         " key/value heads");
+    require<ConfigError>(c.eps >= 0 && c.rope_theta > 0, "decoder: rms_norm_eps ", c.eps, " must not be negative and rope_theta ",
+                         c.rope_theta, " must be positive");
     require<ConfigError>(c.family != Family::mixtral || (c.experts >= 1 && c.experts_per_token >= 1 && c.experts_per_token <= c.experts),
                          "decoder: ", c.experts_per_token, " of ", c.experts, " experts a token");
     return c;
   }
-  typename nn::RmsNorm<T, Dev>::Config norm_config() const { return {config_.width, config_.eps, config_.family == Family::gemma ? 1.0f : 0.0f}; }
+  typename nn::RmsNorm<T, Dev>::Config norm_config() const {
+    return {config_.width, config_.eps, config_.family == Family::gemma ? 1.0f : 0.0f};
+  }
 
   Config config_;
   Parameter<T, 2, Dev> embed_;  // (V, H)

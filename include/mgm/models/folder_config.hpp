@@ -19,7 +19,7 @@ struct FolderConfig {
   TextConfig text{};
   bool has_vision = false;
   VisionConfig vision{};
-  ProjectorConfig projector{};
+  ProjectorConfig projector{};  ///< its `in` is 0 where mm_hidden_size is not said: the CLIP tower's width
   Size select_layer = -2, detail = 0;  ///< recorded state of CLIP that is taken; channels of all ConvNeXt maps (0: not said)
   std::string clip_folder{}, convnext_folder{};
   bool im_patch_token = true, im_start_end = false;  ///< vocabulary entries that the original adds
@@ -44,7 +44,8 @@ namespace detail {
   if (wanted == "gelu") return Activation::gelu;
   if (wanted == "gelu_pytorch_tanh" || wanted == "gelu_new") return Activation::gelu_tanh;
   if (wanted == "quick_gelu") return Activation::quick_gelu;
-  throw ConfigError(mgm::text(where, ": activation ", mgm::quoted(wanted), " is not known; there are silu, gelu, gelu_pytorch_tanh, quick_gelu"));
+  throw ConfigError(
+      mgm::text(where, ": activation ", mgm::quoted(wanted), " is not known; there are silu, gelu, gelu_pytorch_tanh, quick_gelu"));
 }
 
 inline void read_decoder(io::Json const& json, std::string const& where, FolderConfig& out) {
@@ -55,7 +56,8 @@ inline void read_decoder(io::Json const& json, std::string const& where, FolderC
     type = get<std::vector<std::string>>(json, "architectures", where).front();
   if (!type.empty()) {
     auto const family = family_of(type);
-    require<ConfigError>(family.has_value(), where, ": model_type ", mgm::quoted(type), " is not known; there are mgm, mgm_gemma, mgm_mixtral, mgm_mistral, the older "
+    require<ConfigError>(family.has_value(), where, ": model_type ", mgm::quoted(type),
+                         " is not known; there are mgm, mgm_gemma, mgm_mixtral, mgm_mistral, the older "
                          "mini_gemini names, llama, mistral, gemma, mixtral");
     d.family = *family, out.has_family = true;
   }
@@ -66,7 +68,8 @@ inline void read_decoder(io::Json const& json, std::string const& where, FolderC
     return v;
   };
   bool const gemma = d.family == Family::gemma;
-  d.vocab = extent("vocab_size"), d.width = extent("hidden_size"), d.depth = extent("num_hidden_layers"), d.heads = extent("num_attention_heads");
+  d.vocab = extent("vocab_size"), d.width = extent("hidden_size"), d.depth = extent("num_hidden_layers"),
+  d.heads = extent("num_attention_heads");
   require<ConfigError>(d.depth <= 4096, where, ": key 'num_hidden_layers': expected at most 4096, found ", d.depth);
   d.ffn = extent("intermediate_size");
   d.kv_heads = extent("num_key_value_heads", d.heads);
@@ -80,14 +83,18 @@ inline void read_decoder(io::Json const& json, std::string const& where, FolderC
   d.activation = gemma ? activation_by_name(get_or<std::string>(json, "hidden_activation", "gelu_pytorch_tanh", where), where)
                        : activation_by_name(get_or<std::string>(json, "hidden_act", "silu", where), where);
   for (char const* unsupported : {"attention_bias", "mlp_bias"})
-    require<ConfigError>(!get_or<bool>(json, unsupported, false, where), where, ": key '", unsupported, "': expected false, found true; biases are not supported");
-  require<ConfigError>(io::find_key(json, "rope_scaling", where) == nullptr, where, ": key 'rope_scaling': expected null; scaled rotary positions are not supported");
+    require<ConfigError>(!get_or<bool>(json, unsupported, false, where), where, ": key '", unsupported,
+                         "': expected false, found true; biases are not supported");
+  require<ConfigError>(io::find_key(json, "rope_scaling", where) == nullptr, where,
+                       ": key 'rope_scaling': expected null; scaled rotary positions are not supported");
 
   TextConfig& t = out.text;
   t.max_positions = extent("max_position_embeddings", 4096);
   t.max_prompt = get_or<Size>(json, "tokenizer_model_max_length", 0, where);
-  if (Size const window = get_or<Size>(json, "sliding_window", 0, where); window > 0 && window < t.max_positions && d.family != Family::gemma) {
-    out.notes.push_back(mgm::text(where, ": sliding_window ", window, " is below max_position_embeddings; sessions are limited to the window"));
+  if (Size const window = get_or<Size>(json, "sliding_window", 0, where);
+      window > 0 && window < t.max_positions && d.family != Family::gemma) {
+    out.notes.push_back(
+        mgm::text(where, ": sliding_window ", window, " is below max_position_embeddings; sessions are limited to the window"));
     t.max_positions = window;
   }
   t.prompt_template = d.family == Family::mixtral ? Template::mistral_instruct
@@ -115,11 +122,12 @@ inline void read_vision(io::Json const& json, std::string const& where, FolderCo
   v.grid = get_or<Size>(json, "image_grid", 1, where);
   v.global = get_or<bool>(json, "image_global", false, where);
   v.pad = get_or<std::string>(json, "image_aspect_ratio", "square", where) == "pad";
-  require<ConfigError>(v.image_size_aux >= 4 && v.image_size_aux <= 16384, where, ": key 'image_size_aux': expected 4 to 16384, found ", v.image_size_aux);
+  require<ConfigError>(v.image_size_aux >= 4 && v.image_size_aux <= 16384, where, ": key 'image_size_aux': expected 4 to 16384, found ",
+                       v.image_size_aux);
   require<ConfigError>(v.grid >= 1 && v.grid <= 16, where, ": key 'image_grid': expected 1 to 16, found ", v.grid);
 
   std::string const kind = get_or<std::string>(json, "mm_projector_type", "linear", where);
-  Size const in = get_or<Size>(json, "mm_hidden_size", 1024, where);
+  Size const in = get_or<Size>(json, "mm_hidden_size", 0, where);
   out.projector = {.in = in, .out = out.decoder.width, .depth = 1, .plain_name = true};
   if (kind == "identity") {
     out.projector.depth = 0, out.projector.plain_name = false;
@@ -127,8 +135,11 @@ inline void read_vision(io::Json const& json, std::string const& where, FolderCo
     constexpr std::string_view kHead = "mlp", kTail = "x_gelu";
     int layers = 0;
     bool const ok = kind.size() > kHead.size() + kTail.size() && kind.starts_with(kHead) && kind.ends_with(kTail) &&
-                    std::from_chars(kind.data() + kHead.size(), kind.data() + kind.size() - kTail.size(), layers).ptr == kind.data() + kind.size() - kTail.size();
-    require<ConfigError>(ok && layers >= 1 && layers <= 64, where, ": key 'mm_projector_type': expected linear, identity or mlpNx_gelu with N from 1 to 64, found ", mgm::quoted(kind));
+                    std::from_chars(kind.data() + kHead.size(), kind.data() + kind.size() - kTail.size(), layers).ptr ==
+                        kind.data() + kind.size() - kTail.size();
+    require<ConfigError>(ok && layers >= 1 && layers <= 64, where,
+                         ": key 'mm_projector_type': expected linear, identity or mlpNx_gelu with N from 1 to 64, found ",
+                         mgm::quoted(kind));
     out.projector.depth = layers, out.projector.plain_name = false;
   }
 }

@@ -92,7 +92,8 @@ struct MiniGemini {
   /// Throws ConfigError without eyes, ShapeError, Cancelled.
   [[nodiscard]] Tensor<T, 2, Dev> see(Context<Dev>& ctx, io::PixelView image, SeeOptions const& options = {},
                                       VisionTrace<T, Dev>* trace = nullptr) const {
-    require<ConfigError>(sees() && vision_tower_aux && mining && projector, "see: this model has no vision towers; open an MGM folder to show it pictures");
+    require<ConfigError>(sees() && vision_tower_aux && mining && projector,
+                         "see: this model has no vision towers; open an MGM folder to show it pictures");
     io::PixelsConfig config = pixels_config();
     config.blur_aux = options.blur_aux;
     io::Pixels pixels = io::preprocess(image, config, ctx.executor());
@@ -116,7 +117,8 @@ struct MiniGemini {
   [[nodiscard]] Session<MiniGemini> session(Context<Dev>& ctx, SessionOptions const& options) const;
   [[nodiscard]] Session<MiniGemini> session(Context<Dev>& ctx) const;
   /// One question about pictures, one answer: a session of one turn.
-  [[nodiscard]] std::string chat(Context<Dev>& ctx, std::vector<io::Image> const& images, std::string_view question, AskOptions const& options) const;
+  [[nodiscard]] std::string chat(Context<Dev>& ctx, std::vector<io::Image> const& images, std::string_view question,
+                                 AskOptions const& options) const;
   [[nodiscard]] std::string chat(Context<Dev>& ctx, std::vector<io::Image> const& images, std::string_view question) const;
 
   /// All parameters under their names in an MGM checkpoint.

@@ -19,9 +19,10 @@ namespace detail {
 
 /// Tensors of a checkpoint that no model reads, by design: tables that are computed, layers that MGM never runs, heads of the towers.
 [[nodiscard]] inline bool ignorable(std::string_view tensor) {
-  for (std::string_view const part : {"lm_head.weight", "rotary_emb.inv_freq", "position_ids", "post_layernorm", "vision_tower.vision_tower.vision_model.encoder.layers.", "text_model.",
-                                      "visual_projection", "text_projection", "logit_scale", "visual.trunk.head", "visual.trunk.norm_pre", "visual.head",
-                                      "positional_embedding", "token_embedding", "transformer.", "ln_final", "attn_mask"})
+  for (std::string_view const part :
+       {"lm_head.weight", "rotary_emb.inv_freq", "position_ids", "post_layernorm", "vision_tower.vision_tower.vision_model.encoder.layers.",
+        "text_model.", "visual_projection", "text_projection", "logit_scale", "visual.trunk.head", "visual.trunk.norm_pre", "visual.head",
+        "positional_embedding", "token_embedding", "transformer.", "ln_final", "attn_mask"})
     if (tensor.find(part) != tensor.npos) return true;
   return false;
 }
@@ -38,7 +39,8 @@ struct Opened {
 template <class Model, class Dev>
 [[nodiscard]] Opened<Model> plan_open(Context<Dev>& ctx, fs::path const& folder, OpenOptions const& options) {
   std::error_code ignored;
-  require<FileError>(fs::is_directory(folder, ignored), folder.string(), ": expected a model's folder, found ", fs::exists(folder, ignored) ? "a file" : "nothing");
+  require<FileError>(fs::is_directory(folder, ignored), folder.string(), ": expected a model's folder, found ",
+                     fs::exists(folder, ignored) ? "a file" : "nothing");
   FolderConfig config = read_folder_config(folder);
   Opened<Model> out{.model = {}, .language = {io::Checkpoint::open(folder.string()), ""}};
   io::Checkpoint const& checkpoint = out.language.checkpoint;
@@ -48,7 +50,8 @@ template <class Model, class Dev>
 
   if (!config.has_family) {
     bool const sparse = checkpoint.find("model.layers.0.block_sparse_moe.gate.weight") != nullptr;
-    model.notes.push_back(text(folder.string(), "/config.json names no model_type; taken for ", sparse ? "Mixtral" : "LLaMA", " by its tensors"));
+    model.notes.push_back(
+        text(folder.string(), "/config.json names no model_type; taken for ", sparse ? "Mixtral" : "LLaMA", " by its tensors"));
     if (sparse) config.decoder.family = Family::mixtral, config.decoder.experts = config.decoder.experts ? config.decoder.experts : 8;
   }
   DecoderConfig& d = config.decoder;
@@ -65,8 +68,11 @@ template <class Model, class Dev>
     auto const convnext = find_convnext(checkpoint, folder, config, options.openclip);
     Size const width = clip.config.width, detail = convnext.config.channels();
     std::string const where = (folder / "config.json").string();
-    require<ConfigError>(config.projector.in == width, where, ": mm_hidden_size ", config.projector.in, ", but the CLIP tower has width ", width);
-    require<ConfigError>(config.detail == 0 || config.detail == detail, where, ": mm_hidden_size_aux ", config.detail, ", but the ConvNeXt stages have ", detail, " channels together");
+    if (config.projector.in == 0) config.projector.in = width;
+    require<ConfigError>(config.projector.in == width, where, ": mm_hidden_size ", config.projector.in, ", but the CLIP tower has width ",
+                         width);
+    require<ConfigError>(config.detail == 0 || config.detail == detail, where, ": mm_hidden_size_aux ", config.detail,
+                         ", but the ConvNeXt stages have ", detail, " channels together");
     (void)nn::MiningGeometry{.side = clip.config.side(), .grid = config.vision.grid}.candidates(config.vision.image_size_aux / 4);
     model.vision = config.vision;
     model.vision_tower = {ctx, clip.config};
@@ -90,7 +96,8 @@ template <class Model, class Dev>
     if (config.im_patch_token) vocabulary.add_token("<im_patch>", true);
     if (config.im_start_end) vocabulary.add_token("<im_start>", true), vocabulary.add_token("<im_end>", true);
     model.language.vocab = std::min<Size>(d.vocab, vocabulary.size());
-    if (vocabulary.size() > d.vocab) model.notes.push_back(text("vocabulary: ", vocabulary.size(), " tokens, the embedding table has ", d.vocab, " rows"));
+    if (vocabulary.size() > d.vocab)
+      model.notes.push_back(text("vocabulary: ", vocabulary.size(), " tokens, the embedding table has ", d.vocab, " rows"));
     model.vocabulary = std::make_shared<io::Tokenizer const>(std::move(vocabulary));
   }
   return out;
@@ -99,7 +106,8 @@ template <class Model, class Dev>
 }  // namespace detail
 
 template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
-auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::open(Context<Dev>& ctx, std::filesystem::path const& folder, OpenOptions const& options) -> MiniGemini {
+auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::open(Context<Dev>& ctx, std::filesystem::path const& folder,
+                                                              OpenOptions const& options) -> MiniGemini {
   auto opened = detail::plan_open<MiniGemini>(ctx, folder, options);
   opened.report.require_ok(opened.language.checkpoint.path());
   MiniGemini& model = opened.model;
@@ -107,8 +115,8 @@ auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::open(Context<Dev>& ctx,
 
   Size total = io::count_parameters(*model.language_model);
   if (opened.clip)
-    total += io::count_parameters(*model.vision_tower) + io::count_parameters(*model.vision_tower_aux) + io::count_parameters(*model.mining) +
-             io::count_parameters(*model.projector);
+    total += io::count_parameters(*model.vision_tower) + io::count_parameters(*model.vision_tower_aux) +
+             io::count_parameters(*model.mining) + io::count_parameters(*model.projector);
   ctx.begin(Stage::load, total);
   io::take_parameters(ctx, opened.language, *model.language_model);
   if (opened.clip) {

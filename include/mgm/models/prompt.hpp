@@ -66,13 +66,23 @@ struct Frame {
     case Template::gemma:
       return {"", "<start_of_turn>user\n", "<end_of_turn>\n<start_of_turn>model\n", "", "<end_of_turn>\n<eos>", ""};
     case Template::llama_3:  // the assistant's header does say "system"
-      return {"<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful language and vision assistant. You are able to understand "
-              "the visual content that the user provides, and assist the user with a variety of tasks using natural language.<|eot_id|>",
-              "<|start_header_id|>user<|end_header_id|>\n\n", "<|eot_id|><|start_header_id|>system<|end_header_id|>\n\n", "", "<|eot_id|>", ""};
+      return {
+          "<|start_header_id|>system<|end_header_id|>\n\nYou are a helpful language and vision assistant. You are able to understand "
+          "the visual content that the user provides, and assist the user with a variety of tasks using natural language.<|eot_id|>",
+          "<|start_header_id|>user<|end_header_id|>\n\n",
+          "<|eot_id|><|start_header_id|>system<|end_header_id|>\n\n",
+          "",
+          "<|eot_id|>",
+          ""};
     case Template::mistral_instruct:  // the first <s> is the tokenizer's, later ones are written out
       return {"", "[INST] ", " [/INST]", " ", " </s>", "<s>"};
     case Template::chatml_direct:
-      return {"<|im_start|>system\nAnswer the questions.<|im_end|>", "<|im_start|>user\n", "<|im_end|><|im_start|>assistant\n", "", "<|im_end|>", ""};
+      return {"<|im_start|>system\nAnswer the questions.<|im_end|>",
+              "<|im_start|>user\n",
+              "<|im_end|><|im_start|>assistant\n",
+              "",
+              "<|im_end|>",
+              ""};
     case Template::none: break;
   }
   return {"", "", "", "", "", ""};

@@ -26,7 +26,8 @@ struct Sampling {
 
 /// Throws ArgumentError for a value out of range.
 inline void check(Sampling const& s) {
-  require<ArgumentError>(std::isfinite(s.temperature) && s.temperature >= 0, "sampling: temperature must be 0 (greedy) or more, found ", s.temperature);
+  require<ArgumentError>(std::isfinite(s.temperature) && s.temperature >= 0, "sampling: temperature must be 0 (greedy) or more, found ",
+                         s.temperature);
   require<ArgumentError>(s.top_k >= 0, "sampling: top_k must be 0 (all) or more, found ", s.top_k);
   require<ArgumentError>(s.top_p > 0 && s.top_p <= 1, "sampling: top_p must lie in (0, 1], found ", s.top_p);
 }
@@ -50,7 +51,8 @@ inline void check(Sampling const& s) {
   std::size_t best = 0;
   bool any_finite = false;
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    require<NumericalError>(!std::isnan(logits[i]), "sampling: the logit of token ", i, " is NaN; weights or inputs are broken, or f16 overflowed");
+    require<NumericalError>(!std::isnan(logits[i]), "sampling: the logit of token ", i,
+                            " is NaN; weights or inputs are broken, or f16 overflowed");
     if (logits[i] > logits[best]) best = i;
     any_finite = any_finite || logits[i] > -INFINITY;
   }
@@ -64,7 +66,8 @@ inline void check(Sampling const& s) {
   if (s.adjust) s.adjust(logits);
   if (s.choose) {
     int const id = s.choose(logits, position);
-    require<ArgumentError>(id >= 0 && static_cast<std::size_t>(id) < logits.size(), "sampling: the user's sampler chose token ", id, " of ", logits.size());
+    require<ArgumentError>(id >= 0 && static_cast<std::size_t>(id) < logits.size(), "sampling: the user's sampler chose token ", id, " of ",
+                           logits.size());
     return id;
   }
   int const best = greedy(logits);

@@ -47,7 +47,9 @@ class Session {
     for (auto const& image : images) views.emplace_back(image);
     return ask(std::span<io::PixelView const>(views), text, std::move(options));
   }
-  Answer<Session> ask(std::string_view text, AskOptions options = {}) { return ask(std::span<io::PixelView const>(), text, std::move(options)); }
+  Answer<Session> ask(std::string_view text, AskOptions options = {}) {
+    return ask(std::span<io::PixelView const>(), text, std::move(options));
+  }
   /// The same for pictures in the caller's own memory.
   Answer<Session> ask(std::span<io::PixelView const> images, std::string_view said, AskOptions options) {
     check(options.sampling);
@@ -98,8 +100,10 @@ class Session {
 
   static typename nn::KvCache<T, Dev>::Config checked(Model const& model, Session const& session, SessionOptions const& options) {
     require<ConfigError>(model.language_model.has_value(), "session: this model has no language part");
-    require<ConfigError>(session.vocabulary_ != nullptr, "session: no vocabulary; give one in SessionOptions, or open the model from a folder with tokenizer files");
-    require<ArgumentError>(options.max_positions >= 0, "session: max_positions must be 0 (the model's own) or more, found ", options.max_positions);
+    require<ConfigError>(session.vocabulary_ != nullptr,
+                         "session: no vocabulary; give one in SessionOptions, or open the model from a folder with tokenizer files");
+    require<ArgumentError>(options.max_positions >= 0, "session: max_positions must be 0 (the model's own) or more, found ",
+                           options.max_positions);
     return model.language_model->cache_config(options.max_positions > 0 ? options.max_positions : model.language.max_positions);
   }
   template <class F>
@@ -115,7 +119,8 @@ class Session {
     int picture = 0;
     for (int const id : ids) {
       if (id != kImageId) {
-        require<ArgumentError>(id < vocab_, "prompt: id ", id, " is beyond the ", vocab_, " rows of the embedding table; vocabulary and model do not belong together");
+        require<ArgumentError>(id < vocab_, "prompt: id ", id, " is beyond the ", vocab_,
+                               " rows of the embedding table; vocabulary and model do not belong together");
         places.push_back(id);
       } else {
         places.insert(places.end(), static_cast<std::size_t>(pictures_.at(static_cast<std::size_t>(picture)).extent(0)), -1 - picture);
@@ -130,11 +135,13 @@ class Session {
 
   /// Makes the cache hold exactly `places`, computing what it does not hold yet, and the logits behind the last of them.
   void prefill(std::vector<int> const& places) {
-    require<LimitError>(static_cast<Size>(places.size()) <= max_positions(), "prompt: ", places.size(), " positions are needed (", image_places(places),
-                        " of them for images), the session has ", max_positions(), "; ask for more max_positions or say less");
+    require<LimitError>(static_cast<Size>(places.size()) <= max_positions(), "prompt: ", places.size(), " positions are needed (",
+                        image_places(places), " of them for images), the session has ", max_positions(),
+                        "; ask for more max_positions or say less");
     require<ArgumentError>(!places.empty(), "prompt: there is nothing to answer; the prompt is empty and the tokenizer adds no BOS");
     std::size_t same = 0;
-    while (same < places_.size() && same + 1 < places.size() && places_[same] == places[same]) ++same;  // the last one is always run, for its logits
+    while (same < places_.size() && same + 1 < places.size() && places_[same] == places[same])
+      ++same;  // the last one is always run, for its logits
     Size const before = cache_.size(), fresh = static_cast<Size>(places.size() - same), width = model_->language_model->config().width;
     auto x = ctx_->template empty<T>(Extents{fresh, width});  // (P, H)
     for (std::size_t i = same; i < places.size();) {
@@ -192,7 +199,8 @@ class Session {
 };
 
 template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
-auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::session(Context<Dev>& ctx, SessionOptions const& options) const -> Session<MiniGemini> {
+auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::session(Context<Dev>& ctx, SessionOptions const& options) const
+    -> Session<MiniGemini> {
   return Session<MiniGemini>(ctx, *this, options);
 }
 template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
@@ -200,13 +208,14 @@ auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::session(Context<Dev>& c
   return session(ctx, {});
 }
 template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
-std::string MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::chat(Context<Dev>& ctx, std::vector<io::Image> const& images, std::string_view question,
-                                                                    AskOptions const& options) const {
+std::string MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::chat(Context<Dev>& ctx, std::vector<io::Image> const& images,
+                                                                     std::string_view question, AskOptions const& options) const {
   auto talk = session(ctx);
   return talk.ask(images, question, options).text();
 }
 template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
-std::string MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::chat(Context<Dev>& ctx, std::vector<io::Image> const& images, std::string_view question) const {
+std::string MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::chat(Context<Dev>& ctx, std::vector<io::Image> const& images,
+                                                                     std::string_view question) const {
   return chat(ctx, images, question, {});
 }
 

@@ -54,7 +54,9 @@ struct Tower {
 [[nodiscard]] inline std::vector<Size> shape_of(io::Source const& source, std::string_view tensor, std::size_t rank) {
   std::string const full = source.prefix + std::string(tensor);
   auto const* entry = source.checkpoint.find(full);
-  if (entry == nullptr) throw MissingTensor(full, text(source.checkpoint.path(), ": tensor ", mgm::quoted(full), " is missing, and it tells the model's shape"));
+  if (entry == nullptr)
+    throw MissingTensor(full,
+                        text(source.checkpoint.path(), ": tensor ", mgm::quoted(full), " is missing, and it tells the model's shape"));
   require<FileError>(entry->info->shape.size() == rank, source.checkpoint.path(), ": tensor ", mgm::quoted(full), ": expected ", rank,
                      " dimensions, found shape ", io::shape_text(entry->info->shape));
   return entry->info->shape;
@@ -74,8 +76,9 @@ struct Tower {
 }
 
 /// Inside the checkpoint when it holds the tower and the user gave no folder; else in the folder.
-[[nodiscard]] inline io::Source tower_source(io::Checkpoint const& checkpoint, std::string const& inside, std::optional<fs::path> const& folder, bool given,
-                                             std::vector<std::string> const& files, std::string const& outside, std::string_view tower, std::string_view option,
+[[nodiscard]] inline io::Source tower_source(io::Checkpoint const& checkpoint, std::string const& inside,
+                                             std::optional<fs::path> const& folder, bool given, std::vector<std::string> const& files,
+                                             std::string const& outside, std::string_view tower, std::string_view option,
                                              std::string const& named) {
   if (!given && has_prefix(checkpoint, inside)) return {checkpoint, inside};
   require<FileError>(folder.has_value(), tower, ": not in ", checkpoint.path(), ", and the folder ", mgm::quoted(named),
@@ -83,10 +86,11 @@ struct Tower {
   return {io::Checkpoint::open(folder->string(), files), outside};
 }
 
-[[nodiscard]] inline Tower<ClipVitConfig> find_clip(io::Checkpoint const& checkpoint, fs::path const& model, FolderConfig const& config, std::string const& given) {
+[[nodiscard]] inline Tower<ClipVitConfig> find_clip(io::Checkpoint const& checkpoint, fs::path const& model, FolderConfig const& config,
+                                                    std::string const& given) {
   auto const folder = tower_folder(model, config.clip_folder, given);
-  Tower<ClipVitConfig> t{.source = tower_source(checkpoint, "model.vision_tower.vision_tower.vision_model.", folder, !given.empty(), io::model_files(),
-                                                "vision_model.", "CLIP tower", "--clip", config.clip_folder),
+  Tower<ClipVitConfig> t{.source = tower_source(checkpoint, "model.vision_tower.vision_tower.vision_model.", folder, !given.empty(),
+                                                io::model_files(), "vision_model.", "CLIP tower", "--clip", config.clip_folder),
                          .config = {}};
   auto const patch = shape_of(t.source, "embeddings.patch_embedding.weight", 4);
   auto const positions = shape_of(t.source, "embeddings.position_embedding.weight", 2);
@@ -94,7 +98,8 @@ struct Tower {
   Size const side = static_cast<Size>(std::sqrt(static_cast<double>(std::max<Size>(positions[0] - 1, 0))) + 0.5);
   t.layers = count_layers(t.source, "encoder.layers.");
   ClipVitConfig& c = t.config;
-  c = {.image = side * patch[2], .patch = patch[2], .width = patch[0], .depth = 0, .heads = std::max<Size>(1, patch[0] / 64), .ffn = fc1[0]};
+  c = {
+      .image = side * patch[2], .patch = patch[2], .width = patch[0], .depth = 0, .heads = std::max<Size>(1, patch[0] / 64), .ffn = fc1[0]};
   if (std::error_code ignored; folder && fs::exists(*folder / "config.json", ignored)) {
     std::string const where = (*folder / "config.json").string();
     io::Json const whole = io::read_json(where);
@@ -106,27 +111,31 @@ struct Tower {
     c.eps = io::get_or<float>(json, "layer_norm_eps", c.eps, where);
     c.activation = activation_by_name(io::get_or<std::string>(json, "hidden_act", "quick_gelu", where), where);
     t.layers = io::get_or<Size>(json, "num_hidden_layers", t.layers, where);
-    require<ConfigError>(c.patch >= 1 && c.image >= c.patch && c.image <= 16384 && c.heads >= 1 && t.layers >= 0 && t.layers <= 4096 && c.eps >= 0, where,
-                         ": image_size ", c.image, ", patch_size ", c.patch, ", heads ", c.heads, ", layers ", t.layers, " make no tower");
+    require<ConfigError>(
+        c.patch >= 1 && c.image >= c.patch && c.image <= 16384 && c.heads >= 1 && t.layers >= 0 && t.layers <= 4096 && c.eps >= 0, where,
+        ": image_size ", c.image, ", patch_size ", c.patch, ", heads ", c.heads, ", layers ", t.layers, " make no tower");
   }
   Size const states = t.layers + 1;  // after the pre-norm, after layer 0, …
   c.depth = config.select_layer >= 0 ? config.select_layer : states + config.select_layer;
-  require<ConfigError>(c.depth >= 0 && c.depth < states, "config.json: mm_vision_select_layer ", config.select_layer, " is none of the ", states,
-                       " states of a CLIP tower with ", t.layers, " layers");
+  require<ConfigError>(c.depth >= 0 && c.depth < states, "config.json: mm_vision_select_layer ", config.select_layer, " is none of the ",
+                       states, " states of a CLIP tower with ", t.layers, " layers");
   return t;
 }
 
-[[nodiscard]] inline Tower<ConvNeXtConfig> find_convnext(io::Checkpoint const& checkpoint, fs::path const& model, FolderConfig const& config, std::string const& given) {
+[[nodiscard]] inline Tower<ConvNeXtConfig> find_convnext(io::Checkpoint const& checkpoint, fs::path const& model,
+                                                         FolderConfig const& config, std::string const& given) {
   auto const folder = tower_folder(model, config.convnext_folder, given);
-  Tower<ConvNeXtConfig> t{.source = tower_source(checkpoint, "model.vision_tower_aux.vision_", folder, !given.empty(), io::open_clip_files(), "visual.trunk.",
-                                                 "ConvNeXt tower", "--openclip", config.convnext_folder),
-                          .config = {}};
+  Tower<ConvNeXtConfig> t{
+      .source = tower_source(checkpoint, "model.vision_tower_aux.vision_", folder, !given.empty(), io::open_clip_files(), "visual.trunk.",
+                             "ConvNeXt tower", "--openclip", config.convnext_folder),
+      .config = {}};
   Size const stages = count_layers(t.source, "stages.");
   for (Size i = 0; i < stages; ++i) {
     t.config.depths.push_back(count_layers(t.source, text("stages.", i, ".blocks.")));
     t.config.widths.push_back(shape_of(t.source, text("stages.", i, ".blocks.0.gamma"), 1)[0]);
   }
-  require<FileError>(!t.config.depths.empty(), t.source.checkpoint.path(), ": no tensor ", mgm::quoted(t.source.prefix + "stages.0.blocks.0.gamma"), "; this is no ConvNeXt tower");
+  require<FileError>(!t.config.depths.empty(), t.source.checkpoint.path(), ": no tensor ",
+                     mgm::quoted(t.source.prefix + "stages.0.blocks.0.gamma"), "; this is no ConvNeXt tower");
   bool const xxlarge = t.config.widths[0] == 384 && t.config.depths.size() > 2 && t.config.depths[2] == 30;
   t.config.eps = xxlarge ? 1e-5f : 1e-6f;
   return t;

@@ -60,7 +60,8 @@ struct Mixture {
   };
   Mixture(Context<Dev>& ctx, Config c) : config(c), router(ctx, {c.width, c.experts, false}) {
     experts.reserve(static_cast<std::size_t>(c.experts));
-    for (Size e = 0; e < c.experts; ++e) experts.emplace_back(ctx, typename GatedMlp<T, Dev>::Config{c.width, c.ffn, Activation::silu, {"w1", "w3", "w2"}});
+    for (Size e = 0; e < c.experts; ++e)
+      experts.emplace_back(ctx, typename GatedMlp<T, Dev>::Config{c.width, c.ffn, Activation::silu, {"w1", "w3", "w2"}});
   }
 
   void operator()(Context<Dev>& ctx, In<T, 2, Dev> n, Out<T, 2, Dev> x) const {

@@ -25,7 +25,8 @@ class KvCache {
   void truncate(Size positions) { size_ = positions < size_ ? positions : size_; }
   /// Takes the `count` rows after size() as written by all layers. Throws LimitError when they do not fit.
   void advance(Size count) {
-    require<LimitError>(count <= room(), "kv cache: ", count, " more positions do not fit; ", size_, " of ", config_.positions, " are taken");
+    require<LimitError>(count <= room(), "kv cache: ", count, " more positions do not fit; ", size_, " of ", config_.positions,
+                        " are taken");
     size_ += count;
   }
   /// Rows [first, first + count) of a layer: (count, kv_heads, d).

@@ -52,7 +52,7 @@
 #    define MGM_ISA avx512_bf16
 #    define MGM_ISA_LEVEL 3
 #    if defined(__clang__)
-#      pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16"))), apply_to = function)
 #    else
 #      pragma GCC push_options
 #      pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,prefer-vector-width=512")

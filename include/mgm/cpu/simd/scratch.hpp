@@ -24,7 +24,8 @@ class Scratch {
     }
     std::size_t const rounded = (static_cast<std::size_t>(bytes) + 4095) / 4096 * 4096;
     block_ = {::operator new(rounded, std::align_val_t{64}, std::nothrow), static_cast<Size>(rounded)};
-    require<MemoryError>(block_.data != nullptr, "kernel: ", rounded, " bytes of working memory could not be had; free memory or use fewer threads");
+    require<MemoryError>(block_.data != nullptr, "kernel: ", rounded,
+                         " bytes of working memory could not be had; free memory or use fewer threads");
   }
   ~Scratch() {
     Block* least = &kept().blocks[0];  // an empty place, else the smallest
