@@ -98,7 +98,7 @@ def restore_tower(path, form):
     path.unlink()
     if form == "safetensors":
         name = "open_clip_model.safetensors" if "open_clip" in path.name else "model.safetensors"
-        save_file({k: v.contiguous() for k, v in state.get("state_dict", state).items()}, path.with_name(name))
+        save_file({k.removeprefix("module."): v.contiguous() for k, v in state.get("state_dict", state).items()}, path.with_name(name))
     else:
         name = "open_clip_pytorch_model.bin" if "open_clip" in path.name else "pytorch_model.bin"
         torch.save(state, path.with_name(name), _use_new_zipfile_serialization=form == "zip")
