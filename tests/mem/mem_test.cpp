@@ -101,15 +101,16 @@ TEST(Parameter, TakesItsShapeAlone) {
   EXPECT_NO_THROW(p.assign(ctx.lasting<float>(Extents{2, 3})));
   EXPECT_TRUE(p.loaded());
 }
+struct Leafy {
+  Parameter<float, 1, Cpu> a{Extents{1}}, b{Extents{2}};
+  void parameters(auto&& visit) { visit("a", a), visit("", b); }
+};
+struct Tree {
+  std::vector<Leafy> leaves = std::vector<Leafy>(2);
+  void parameters(auto&& visit) { visit("layers", leaves); }
+};
 TEST(Parameter, NamesFollowTheStructure) {
-  struct Leafy {
-    Parameter<float, 1, Cpu> a{Extents{1}}, b{Extents{2}};
-    void parameters(auto&& visit) { visit("a", a), visit("", b); }
-  };
-  struct Tree {
-    std::vector<Leafy> leaves{2};
-    void parameters(auto&& visit) { visit("layers", leaves); }
-  } tree;
+  Tree tree;
   std::string names;
   visit_parameters(tree, "", [&](std::string const& name, auto&) { names += name + ";"; });
   EXPECT_EQ(names, "layers.0.a;layers.0;layers.1.a;layers.1;");
