@@ -69,19 +69,26 @@ struct Mixture {
     auto logits = ctx.template empty<float>(Extents{rows, config.experts});  // (P, E)
     router.into(ctx, n, logits.view());
     auto const chosen = route(logits);                                       // for each expert its rows and their weights
+    auto sum = ctx.template empty<float>(Extents{rows, width});              // (P, H): rounded to T once, with the residual
+    std::fill_n(sum.data(), sum.count(), 0.0f);
     for (Size e = 0; e < config.experts; ++e) {
       auto const& mine = chosen[static_cast<std::size_t>(e)];
       Size const count = static_cast<Size>(mine.rows.size());
       if (count == 0) continue;
-      auto in = ctx.template empty<T>(Extents{count, width});  // (rows of e, H)
+      auto in = ctx.template empty<T>(Extents{count, width});                 // (rows of e, H)
       ops::gather<T, Dev>(ctx, n, mine.rows, in);
       auto const out = experts[static_cast<std::size_t>(e)].branch(ctx, in);  // (rows of e, H)
       for (Size i = 0; i < count; ++i) {
-        T* const to = x.row(mine.rows[static_cast<std::size_t>(i)]);
+        float* const to = sum.row(mine.rows[static_cast<std::size_t>(i)]);
         T const* const from = out.row(i);
         float const p = mine.weights[static_cast<std::size_t>(i)];
-        for (Size c = 0; c < width; ++c) to[c] = T(static_cast<float>(to[c]) + p * static_cast<float>(from[c]));
+        for (Size c = 0; c < width; ++c) to[c] += p * static_cast<float>(from[c]);
       }
+    }
+    for (Size r = 0; r < rows; ++r) {
+      T* const to = x.row(r);
+      float const* const from = sum.row(r);
+      for (Size c = 0; c < width; ++c) to[c] = T(static_cast<float>(to[c]) + from[c]);
     }
   }
 
