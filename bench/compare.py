@@ -192,8 +192,8 @@ def main():
            "commit": (shell("git", "rev-parse", "--short", "HEAD") or "unknown") + (" with changes" if shell("git", "status", "--porcelain", "--", "../include") else ""),
            "torch": version or "absent", "path": path, "weights_gb": weights, "ceilings": ceilings, "errors": distances, "rounds": rounds}
     args.out.mkdir(parents=True, exist_ok=True)
-    text = table(raw)
     (args.out / "raw.json").write_text(json.dumps(raw, indent=1) + "\n")
+    text = table(raw)
     (args.out / "table.md").write_text(text + "\n")
     print(text)
 
