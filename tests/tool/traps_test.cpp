@@ -165,7 +165,8 @@ TEST(Traps, Experts) {
 }
 
 TEST(Traps, TiedTables) {
-  EXPECT_EQ(Spoilt("llama3_std").set("tie_word_embeddings", false).off(), kNothing);  // there is no output table to take
+  EXPECT_EQ(Spoilt("llama3_std").set("tie_word_embeddings", nullptr).off(), kNothing);  // there is no output table to take
+  EXPECT_EQ(Spoilt("llama3_std").set("tie_word_embeddings", false).run().status, 1);  // then it is missing
   EXPECT_EQ(Spoilt("gemma_std").set("tie_word_embeddings", nullptr).off(), kNothing);
   EXPECT_TRUE(Spoilt("llama_std").set("tie_word_embeddings", true).is_off("logits"));
 }

@@ -16,7 +16,7 @@ class LoadReport {
  public:
   struct Missing {
     std::string name;
-    std::vector<Size> expected;
+    std::vector<Size> expected;  ///< empty: not known without the tensor
     std::string nearest;  ///< an unexpected tensor of like name, or empty; set by `suggest`
   };
   struct Misshaped {
@@ -62,7 +62,7 @@ class LoadReport {
       out += items.size() > kShown ? text(", and ", items.size() - kShown, " more)") : std::string(")");
     };
     list("missing", missing_, [](Missing const& m) {
-      return text(shown(m.name), " ", shape_text(m.expected),
+      return text(shown(m.name), m.expected.empty() ? std::string() : " " + shape_text(m.expected),
                   m.nearest.empty() ? std::string() : text(", did you mean ", shown(m.nearest), "?"));
     });
     list("misshaped", misshaped_,

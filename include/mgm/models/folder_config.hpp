@@ -16,6 +16,7 @@ namespace mgm::inline v0::models {
 struct FolderConfig {
   bool has_family = false;  ///< whether model_type or architectures said it; else the tensors must
   DecoderConfig decoder{};
+  bool untied = false;  ///< config.json says that the head is a tensor of its own; else a missing one is the embedding table
   TextConfig text{};
   bool has_vision = false;
   VisionConfig vision{};
@@ -73,11 +74,14 @@ inline void read_decoder(io::Json const& json, std::string const& where, FolderC
   require<ConfigError>(d.depth <= 4096, where, ": key 'num_hidden_layers': expected at most 4096, found ", d.depth);
   d.ffn = extent("intermediate_size");
   d.kv_heads = extent("num_key_value_heads", d.heads);
-  if (io::find_key(json, "head_dim", where)) d.head_width = extent("head_dim");
+  if (gemma || io::find_key(json, "head_dim", where)) d.head_width = extent("head_dim", 256);  // 256: the default of Gemma's config class
   d.rope_theta = get_or<float>(json, "rope_theta", 10000, where);
   d.eps = get_or<float>(json, "rms_norm_eps", 1e-6f, where);
   d.tied = get_or<bool>(json, "tie_word_embeddings", gemma, where);
+  out.untied = !d.tied && io::find_key(json, "tie_word_embeddings", where) != nullptr;
   d.experts = d.family == Family::mixtral ? extent("num_local_experts", 8) : 0;
+  require<ConfigError>(d.experts * d.depth <= Size{1} << 16, where, ": key 'num_local_experts': expected at most ", Size{1} << 16,
+                       " experts in all layers, found ", d.experts, " in each of ", d.depth);
   d.experts_per_token = d.family == Family::mixtral ? extent("num_experts_per_tok", 2) : 2;
   // Gemma without an explicit hidden_activation means the tanh form, whatever hidden_act says
   d.activation = gemma ? activation_by_name(get_or<std::string>(json, "hidden_activation", "gelu_pytorch_tanh", where), where)

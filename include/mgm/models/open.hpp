@@ -34,7 +34,42 @@ struct Opened {
   io::Source language;
   std::optional<io::Source> clip{}, convnext{}, vision{};
   io::LoadReport report{};
+
+  /// The files that the report is about.
+  [[nodiscard]] std::string where() const {
+    std::string out(language.checkpoint.path());
+    for (auto const* tower : {&clip, &convnext})
+      if (*tower && (*tower)->checkpoint.path() != language.checkpoint.path()) out += text(" with ", (*tower)->checkpoint.path());
+    return out;
+  }
 };
+
+/// Makes the towers, the mining and the projector. Throws MissingTensor where a tensor is missing that tells the shapes of others.
+template <class Model, class Dev>
+void plan_vision(Context<Dev>& ctx, fs::path const& folder, OpenOptions const& options, FolderConfig& config, Opened<Model>& out) {
+  io::Checkpoint const& checkpoint = out.language.checkpoint;
+  Model& model = out.model;
+  auto const clip = find_clip(checkpoint, folder, config, options.clip);
+  auto const convnext = find_convnext(checkpoint, folder, config, options.openclip);
+  Size const width = clip.config.width, detail = convnext.config.channels();
+  std::string const where = (folder / "config.json").string();
+  if (config.projector.in == 0) config.projector.in = width;
+  require<ConfigError>(config.projector.in == width, where, ": mm_hidden_size ", config.projector.in, ", but the CLIP tower has width ",
+                       width);
+  require<ConfigError>(config.detail == 0 || config.detail == detail, where, ": mm_hidden_size_aux ", config.detail,
+                       ", but the ConvNeXt stages have ", detail, " channels together");
+  (void)nn::MiningGeometry{.side = clip.config.side(), .grid = config.vision.grid}.candidates(config.vision.image_size_aux / 4);
+  model.vision = config.vision;
+  model.vision_tower = {ctx, clip.config};
+  model.vision_tower_aux = {ctx, convnext.config};
+  model.mining = {ctx, {.query = width, .detail = detail}};
+  model.projector = {ctx, config.projector};
+  out.clip = clip.source, out.convnext = convnext.source, out.vision = io::Source{checkpoint, "model."};
+  io::check_parameters(clip.source, *model.vision_tower, out.report);
+  io::check_parameters(convnext.source, *model.vision_tower_aux, out.report);
+  io::check_parameters(*out.vision, *model.mining, out.report);
+  io::check_parameters({checkpoint, "model.mm_projector."}, *model.projector, out.report);
+}
 
 template <class Model, class Dev>
 [[nodiscard]] Opened<Model> plan_open(Context<Dev>& ctx, fs::path const& folder, OpenOptions const& options) {
@@ -55,40 +90,31 @@ template <class Model, class Dev>
     if (sparse) config.decoder.family = Family::mixtral, config.decoder.experts = config.decoder.experts ? config.decoder.experts : 8;
   }
   DecoderConfig& d = config.decoder;
-  auto const table = shape_of(out.language, "model.embed_tokens.weight", 2);
-  if (table[0] != d.vocab) model.notes.push_back(text("embedding table: ", table[0], " rows, vocab_size says ", d.vocab));
-  d.vocab = table[0];
-  if (!d.tied && !checkpoint.find("lm_head.weight")) d.tied = true;
+  if (auto const* table = checkpoint.find("model.embed_tokens.weight"); table && table->info->shape.size() == 2) {
+    Size const rows = table->info->shape[0];
+    if (rows != d.vocab) model.notes.push_back(text("embedding table: ", rows, " rows, vocab_size says ", d.vocab));
+    d.vocab = rows;
+  }
+  if (!config.untied && !checkpoint.find("lm_head.weight")) d.tied = true;
   model.language_model = {ctx, d};
   model.language = config.text;
   io::check_parameters(out.language, *model.language_model, out.report);
 
+  bool shapes_known = true;
   if (config.has_vision) {
-    auto const clip = find_clip(checkpoint, folder, config, options.clip);
-    auto const convnext = find_convnext(checkpoint, folder, config, options.openclip);
-    Size const width = clip.config.width, detail = convnext.config.channels();
-    std::string const where = (folder / "config.json").string();
-    if (config.projector.in == 0) config.projector.in = width;
-    require<ConfigError>(config.projector.in == width, where, ": mm_hidden_size ", config.projector.in, ", but the CLIP tower has width ",
-                         width);
-    require<ConfigError>(config.detail == 0 || config.detail == detail, where, ": mm_hidden_size_aux ", config.detail,
-                         ", but the ConvNeXt stages have ", detail, " channels together");
-    (void)nn::MiningGeometry{.side = clip.config.side(), .grid = config.vision.grid}.candidates(config.vision.image_size_aux / 4);
-    model.vision = config.vision;
-    model.vision_tower = {ctx, clip.config};
-    model.vision_tower_aux = {ctx, convnext.config};
-    model.mining = {ctx, {.query = width, .detail = detail}};
-    model.projector = {ctx, config.projector};
-    out.clip = clip.source, out.convnext = convnext.source, out.vision = io::Source{checkpoint, "model."};
-    io::check_parameters(clip.source, *model.vision_tower, out.report);
-    io::check_parameters(convnext.source, *model.vision_tower_aux, out.report);
-    io::check_parameters(*out.vision, *model.mining, out.report);
-    io::check_parameters({checkpoint, "model.mm_projector."}, *model.projector, out.report);
+    try {
+      plan_vision(ctx, folder, options, config, out);
+    } catch (MissingTensor const& error) {
+      if (error.checkpoint() != checkpoint.path()) throw;
+      out.report.add_missing(error.tensor(), {});
+      shapes_known = false;  // then nobody knows which other tensors of the towers belong there
+    }
   }
   std::set<std::string> expected;
   visit_parameters(model, "", [&](std::string const& path, auto&) { expected.insert(path); });
   for (auto const& entry : checkpoint.entries())
-    if (!expected.contains(std::string(entry.name)) && !ignorable(entry.name)) out.report.add_unexpected(std::string(entry.name));
+    if (shapes_known && !expected.contains(std::string(entry.name)) && !ignorable(entry.name))
+      out.report.add_unexpected(std::string(entry.name));
 
   if (options.vocabulary) {
     bool const fast = d.family != Family::llama;  // the choice of the original, which is part of what it computes
@@ -109,7 +135,7 @@ template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Lang
 auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::open(Context<Dev>& ctx, std::filesystem::path const& folder,
                                                               OpenOptions const& options) -> MiniGemini {
   auto opened = detail::plan_open<MiniGemini>(ctx, folder, options);
-  opened.report.require_ok(opened.language.checkpoint.path());
+  opened.report.require_ok(opened.where());
   MiniGemini& model = opened.model;
   for (auto const& extra : opened.report.unexpected()) model.notes.push_back(text("unexpected tensor ", mgm::quoted(extra)));
 

@@ -18,11 +18,15 @@ namespace fs = std::filesystem;
 /// A tensor without which the others cannot even be expected.
 class MissingTensor : public FileError {
  public:
-  MissingTensor(std::string tensor, std::string const& message) : FileError(message), tensor_(std::move(tensor)) {}
+  MissingTensor(std::string checkpoint, std::string tensor)
+      : FileError(text(checkpoint, ": tensor ", mgm::quoted(tensor), " is missing, and it tells the model's shape")),
+        checkpoint_(std::move(checkpoint)),
+        tensor_(std::move(tensor)) {}
+  [[nodiscard]] std::string const& checkpoint() const { return checkpoint_; }
   [[nodiscard]] std::string const& tensor() const { return tensor_; }
 
  private:
-  std::string tensor_;
+  std::string checkpoint_, tensor_;
 };
 
 /// A tower's tensors and its shapes.
@@ -55,8 +59,7 @@ struct Tower {
   std::string const full = source.prefix + std::string(tensor);
   auto const* entry = source.checkpoint.find(full);
   if (entry == nullptr)
-    throw MissingTensor(full,
-                        text(source.checkpoint.path(), ": tensor ", mgm::quoted(full), " is missing, and it tells the model's shape"));
+    throw MissingTensor(std::string(source.checkpoint.path()), full);
   require<FileError>(entry->info->shape.size() == rank, source.checkpoint.path(), ": tensor ", mgm::quoted(full), ": expected ", rank,
                      " dimensions, found shape ", io::shape_text(entry->info->shape));
   return entry->info->shape;
@@ -111,6 +114,10 @@ struct Tower {
     c.eps = io::get_or<float>(json, "layer_norm_eps", c.eps, where);
     c.activation = activation_by_name(io::get_or<std::string>(json, "hidden_act", "quick_gelu", where), where);
     t.layers = io::get_or<Size>(json, "num_hidden_layers", t.layers, where);
+    for (auto const& [key, found] : {std::pair{"hidden_size", c.width}, std::pair{"intermediate_size", c.ffn}}) {
+      Size const said = io::get_or<Size>(json, key, found, where);
+      require<ConfigError>(said == found, where, ": key '", key, "': ", said, ", but the tower's tensors have ", found);
+    }
     require<ConfigError>(
         c.patch >= 1 && c.image >= c.patch && c.image <= 16384 && c.heads >= 1 && t.layers >= 0 && t.layers <= 4096 && c.eps >= 0, where,
         ": image_size ", c.image, ", patch_size ", c.patch, ", heads ", c.heads, ", layers ", t.layers, " make no tower");
