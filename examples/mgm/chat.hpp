@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <unistd.h>
 
+#include <mgm/io/atomic_file.hpp>
 #include <mgm/io/heatmap.hpp>
 #include <mgm/io/png.hpp>
 #include <mgm/models/generation_prompt.hpp>
@@ -35,6 +37,8 @@ inline std::optional<mgm::models::Template> template_of(Options const& o) {
   if (o.prompt_template.empty()) return std::nullopt;
   return mgm::models::template_by_name(o.prompt_template);
 }
+/// A result that cannot be written must be refused before the work, not after it.
+inline void check_writable(std::string const& path) { mgm::io::AtomicFile const tried(path); }
 inline double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -64,6 +68,10 @@ int chat(Options const& o, Terminal& terminal) {
   auto const prompt_template = template_of(o);  // before minutes of loading
   Sampling const sampling{.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p, .seed = o.seed};
   check(sampling);
+  if (!o.heatmap.empty()) {
+    if (o.images.empty()) throw UsageError{"--heatmap: there is no picture; give one with --image"};
+    check_writable(o.heatmap);
+  }
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
   auto const model = open_model<T>(ctx, o, terminal);
@@ -118,11 +126,15 @@ int chat(Options const& o, Terminal& terminal) {
 
   if (o.prompt) return one_turn(pictures, *o.prompt) == Finish::cancelled ? 130 : 0;
   bool first = true;
+  bool const person = isatty(0) && !o.json;
   std::string line;
   while (true) {
-    if (!o.json) std::fputs("> ", stdout), std::fflush(stdout);
-    if (!std::getline(std::cin, line)) break;
-    if (terminal.cancelled()) return 130;  // Ctrl-C at the prompt
+    terminal.wait_for_a_line(true);  // Ctrl-C leaves from here on; one that came just before belongs to the answer
+    terminal.reset();
+    if (person) std::fputs("> ", stdout), std::fflush(stdout);
+    bool const more = static_cast<bool>(std::getline(std::cin, line));
+    terminal.wait_for_a_line(false);
+    if (!more) break;
     try {
       one_turn(first ? pictures : std::vector<mgm::io::Image>{}, line);
       first = false;
@@ -130,11 +142,14 @@ int chat(Options const& o, Terminal& terminal) {
       terminal.clear();
       std::printf("\n");
     } catch (mgm::LimitError const& error) {
-      std::fprintf(stderr, "mgm: %s\n", error.what());
+      terminal.clear(), complain(error.what());
+    } catch (mgm::ArgumentError const& error) {
+      terminal.clear(), complain(error.what());
     }
-    terminal.reset();
   }
-  return terminal.cancelled() ? 130 : 0;
+  mgm::require<mgm::FileError>(std::ferror(stdin) == 0, "cannot read standard input");
+  if (person) std::printf("\n");
+  return 0;
 }
 
 }  // namespace tool

@@ -69,6 +69,7 @@ int dump(Options const& o, Terminal& terminal) {
   using mgm::Extents, mgm::Size, mgm::View, mgm::Cpu;
   mgm::Context<Cpu> ctx(context_config(o, terminal));
   auto const asked = template_of(o);
+  check_writable(o.output);
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
   auto const model = open_model<T>(ctx, o, terminal);
@@ -127,7 +128,9 @@ int dump(Options const& o, Terminal& terminal) {
   record.add("inputs_embeds", x, {rows, lm.config().width});
 
   auto const stops = stop_ids(*model.vocabulary, kind);
-  mgm::nn::KvCache<T, Cpu> cache(ctx, lm.cache_config(rows + o.max_new_tokens));
+  // the continuation ends where the model's positions do; a text alone may be longer than they are, as in the original
+  Size const wanted = std::min<Size>(o.max_new_tokens, std::max<Size>(model.language.max_positions - rows, 0) + 1);
+  mgm::nn::KvCache<T, Cpu> cache(ctx, lm.cache_config(rows + wanted));
   ctx.begin(mgm::Stage::prefill, lm.config().depth);
   lm(ctx, x, cache);
   auto const states = lm.normed(ctx, x);  // (P, H)
@@ -135,7 +138,7 @@ int dump(Options const& o, Terminal& terminal) {
   auto logits = lm.logits(ctx, states.slice(0, rows - 1, 1), model.language.vocab);  // (1, V)
   record.add("logits", logits[0], {logits.extent(1)});
   std::vector<int> fresh;
-  while (static_cast<std::int64_t>(fresh.size()) < o.max_new_tokens) {
+  while (static_cast<Size>(fresh.size()) < wanted) {
     if (!fresh.empty()) {
       auto next = ctx.empty<T>(Extents{Size{1}, lm.config().width});  // (1, H)
       lm.embed(ctx, std::span(&fresh.back(), 1), next);

@@ -16,59 +16,56 @@ namespace fs = std::filesystem;
 using mgm::Size, mgm::text;
 
 struct Finding {
-  std::string format;
+  std::string format = "unknown";
   std::vector<mgm::io::Checkpoint> sources;
   bool is_model = false;
   std::vector<std::string> missing, unexpected, misshaped;  ///< names
   std::vector<std::string> details;                         ///< lines for people
   std::vector<std::string> notes;
+  std::string error;  ///< why it cannot be used, on one line; empty when it can
 };
 
 /// A language model's folder, with or without eyes: what it should hold against what it holds.
 void check_model(Finding& f, std::string const& folder, bool vision) {
   f.is_model = true;
   mgm::Context<mgm::Cpu> ctx({.threads = 1});
-  try {
-    auto opened =
-        mgm::models::detail::plan_open<mgm::models::MiniGemini<float>>(ctx, folder, {.clip = {}, .openclip = {}, .vocabulary = false});
-    opened.report.suggest();
-    f.notes = opened.model.notes;
-    for (auto const& m : opened.report.missing()) f.missing.push_back(m.name);
-    for (auto const& m : opened.report.misshaped()) {
-      f.misshaped.push_back(m.name);
-      f.details.push_back(
-          text("misshaped ", m.name, ": expected ", mgm::io::shape_text(m.expected), ", found ", mgm::io::shape_text(m.found)));
-    }
-    f.unexpected = opened.report.unexpected();
-    f.format = vision ? "mgm" : std::string(name(opened.model.language_model->config().family));
-    if (opened.clip && opened.clip->checkpoint.path() != opened.language.checkpoint.path()) f.sources.push_back(opened.clip->checkpoint);
-    if (opened.convnext && opened.convnext->checkpoint.path() != opened.language.checkpoint.path())
-      f.sources.push_back(opened.convnext->checkpoint);
-  } catch (mgm::models::detail::MissingTensor const& error) {
-    f.missing.push_back(error.tensor());
-    f.details.push_back(error.what());
+  auto opened =
+      mgm::models::detail::plan_open<mgm::models::MiniGemini<float>>(ctx, folder, {.clip = {}, .openclip = {}, .vocabulary = false});
+  opened.report.suggest();
+  f.notes = opened.model.notes;
+  for (auto const& m : opened.report.missing()) f.missing.push_back(m.name);
+  for (auto const& m : opened.report.misshaped()) {
+    f.misshaped.push_back(m.name);
+    f.details.push_back(
+        text("misshaped ", m.name, ": expected ", mgm::io::shape_text(m.expected), ", found ", mgm::io::shape_text(m.found)));
   }
+  f.unexpected = opened.report.unexpected();
+  if (!opened.report.ok()) f.error = opened.report.message(opened.where());
+  f.format = vision ? "mgm" : std::string(name(opened.model.language_model->config().family));
+  if (opened.clip && opened.clip->checkpoint.path() != opened.language.checkpoint.path()) f.sources.push_back(opened.clip->checkpoint);
+  if (opened.convnext && opened.convnext->checkpoint.path() != opened.language.checkpoint.path())
+    f.sources.push_back(opened.convnext->checkpoint);
 }
 
-Finding look(std::string const& path) {
-  Finding f;
+/// Fills `f` as far as possible before it throws.
+void look(std::string const& path, Finding& f) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
     f.sources.push_back(mgm::io::Checkpoint::open(path));
     f.format = f.sources[0].format();
-    return f;
+    return;
   }
   fs::path const folder(path);
   auto const has = [&](char const* file) { return fs::exists(folder / file, ignored); };
   if (has("model_index.json")) {
     f.format = "generator";
     f.notes.push_back("an image generator's folder; its parts are not checked yet");
-    return f;
+    return;
   }
   if (has("open_clip_config.json") || has("open_clip_pytorch_model.bin") || has("open_clip_model.safetensors")) {
     f.format = "openclip";
     f.sources.push_back(mgm::io::Checkpoint::open(path, mgm::io::open_clip_files()));
-    return f;
+    return;
   }
   if (has("config.json")) {
     auto const json = mgm::io::read_json((folder / "config.json").string());
@@ -77,12 +74,12 @@ Finding look(std::string const& path) {
     if (mgm::io::find_key(json, "vision_config", where) ||
         mgm::io::get_or<std::string>(json, "model_type", "", where).starts_with("clip")) {
       f.format = "clip";
-      return f;
+      return;
     }
     bool const vision = mgm::io::find_key(json, "mm_vision_tower", where) != nullptr;
     f.format = vision ? "mgm" : "language model";
     check_model(f, path, vision);
-    return f;
+    return;
   }
   for (char const* tokenizer : {"tokenizer.model", "tokenizer.json", "vocab.json"}) {
     if (!has(tokenizer)) continue;
@@ -90,11 +87,10 @@ Finding look(std::string const& path) {
     for (auto const& file : mgm::io::model_files()) weights = weights || has(file.c_str());
     if (weights) break;
     f.format = "tokenizer";
-    return f;
+    return;
   }
   f.sources.push_back(mgm::io::Checkpoint::open(path));
   f.format = f.sources[0].format();
-  return f;
 }
 
 /// Which stage of the pipeline a tensor belongs to.
@@ -133,6 +129,7 @@ void print_json(Finding const& f, Options const& o) {
   };
   if (f.is_model) list("missing", f.missing), list("unexpected", f.unexpected), list("misshaped", f.misshaped);
   list("notes", f.notes);
+  if (!f.error.empty()) out += text(", \"error\": ", quote(f.error));
   std::printf("%s}\n", out.c_str());
 }
 
@@ -157,19 +154,27 @@ void print_text(Finding const& f, Options const& o) {
     for (auto const& n : f.missing) std::printf("missing     %s\n", n.c_str());
     for (auto const& d : f.details) std::printf("%s\n", d.c_str());
     for (auto const& n : f.unexpected) std::printf("unexpected  %s\n", n.c_str());
-    if (f.missing.empty() && f.misshaped.empty()) std::printf("complete    every tensor that the model needs is there, in its shape\n");
+    if (f.error.empty()) std::printf("complete    every tensor that the model needs is there, in its shape\n");
   }
   for (auto const& n : f.notes) std::printf("note        %s\n", n.c_str());
 }
 }  // namespace
 
 int inspect(Options const& o) {
-  Finding const f = look(o.model);
-  o.json ? print_json(f, o) : print_text(f, o);
+  Finding f;
+  try {
+    look(o.model, f);
+  } catch (mgm::models::detail::MissingTensor const& error) {
+    f.missing.push_back(error.tensor());
+    f.error = error.what();
+  } catch (mgm::Error const& error) {
+    f.error = error.what();
+  }
+  if (o.json) print_json(f, o);
+  if (!o.json && !(f.sources.empty() && !f.error.empty())) print_text(f, o);
+  if (f.error.empty()) return 0;
   std::fflush(stdout);
-  if (f.missing.empty() && f.misshaped.empty()) return 0;
-  std::fprintf(stderr, "mgm: %s: %zu tensors missing, %zu misshaped%s%s\n", o.model.c_str(), f.missing.size(), f.misshaped.size(),
-               f.missing.empty() ? "" : ", first missing ", f.missing.empty() ? "" : f.missing[0].c_str());
+  complain(f.error);
   return 1;
 }
 

@@ -1,6 +1,11 @@
 // The `mgm` tool: reads the command line, chooses the element type, turns exceptions into one line and an exit status.
+#include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <fcntl.h>
+#include <limits>
+#include <new>
+#include <system_error>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -14,10 +19,37 @@
 namespace tool {
 
 namespace {
-Terminal* interrupted_terminal = nullptr;  // what the signal handler can reach
+Terminal* interrupted_terminal = nullptr;  // what the signal handler can reach; none: a command without steps to stop between
 extern "C" void on_interrupt(int) {
-  if (interrupted_terminal == nullptr || interrupted_terminal->cancelled()) _exit(130);  // a second Ctrl-C does not wait
-  interrupted_terminal->cancel();
+  Terminal* const terminal = interrupted_terminal;
+  if (terminal == nullptr || terminal->waits_for_a_line() || terminal->cancelled()) _exit(130);  // a second Ctrl-C does not wait
+  terminal->cancel();
+}
+
+/// The next file to be opened would take the number of a closed standard stream, and be printed into. Printing to these fails instead.
+void occupy_standard_streams() {
+  for (int const stream : {0, 1, 2})
+    if (::fcntl(stream, F_GETFD) < 0) (void)!::open("/dev/null", O_RDONLY);
+}
+
+/// `status`, unless something that was printed did not arrive.
+int finished(int status) {
+  if ((std::fflush(stdout) == 0 && std::ferror(stdout) == 0) || status != 0) return status;
+  complain("cannot write to standard output: it is full or closed");
+  return 1;
+}
+
+/// An option that takes one whole decimal number from `least` to `most`, in the C locale whatever the user's.
+template <class Number>
+void add_number(CLI::App& app, std::string const& option, Number& to, std::string const& help,
+                Number least = std::numeric_limits<Number>::lowest(), Number most = std::numeric_limits<Number>::max()) {
+  auto const read = [&to, option, least, most](std::string const& said) {
+    char const* const end = said.data() + said.size();
+    auto const [stop, error] = std::from_chars(said.data(), end, to);
+    if (error != std::errc() || stop != end || !(to >= least && to <= most))
+      throw CLI::ValidationError(option, mgm::text("expected a number from ", least, " to ", most, ", found ", mgm::quoted(said)));
+  };
+  app.add_option_function<std::string>(option, read, help)->type_name("NUMBER");
 }
 
 void add_options(CLI::App& app, Options& o) {
@@ -25,9 +57,9 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--dtype", o.dtype, "f32, bf16 or f16")->check(CLI::IsMember({"f32", "bf16", "f16"}));
   app.add_option("--weights", o.weights, "native");
   app.add_option("--isa", o.isa, "portable, avx2, avx512 or avx512_bf16: force one of the CPU's paths");
-  app.add_option("--threads", o.threads, "0: all")->check(CLI::Range(0, 4096));
+  add_number(app, "--threads", o.threads, "0: all", 0, 1024);
   app.add_option("--progress", o.progress, "auto or never")->check(CLI::IsMember({"auto", "never"}));
-  app.add_option("--seed", o.seed, "of the draws");
+  add_number(app, "--seed", o.seed, "of the draws");
   app.add_flag("--json", o.json, "machine-readable result on standard output");
 }
 void add_model_options(CLI::App& app, Options& o) {
@@ -38,10 +70,10 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--clip", o.clip, "CLIP tower from its own folder");
   app.add_option("--openclip", o.openclip, "ConvNeXt tower from its own folder");
   app.add_option("--template", o.prompt_template, "vicuna_v1, gemma, llama_3, mistral_instruct, chatml_direct, none");
-  app.add_option("--temperature", o.temperature, "0: greedy");
-  app.add_option("--top-k", o.top_k, "0: all");
-  app.add_option("--top-p", o.top_p, "1: all");
-  app.add_option("--max-new-tokens", o.max_new_tokens)->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 24));
+  add_number(app, "--temperature", o.temperature, "0: greedy");
+  add_number(app, "--top-k", o.top_k, "0: all");
+  add_number(app, "--top-p", o.top_p, "1: all");
+  add_number(app, "--max-new-tokens", o.max_new_tokens, "length of the answer at most", std::int64_t{0}, std::int64_t{1} << 24);
   app.add_option("--stop", o.stop, "a string that ends the answer; may be given several times")->allow_extra_args(false);
   app.add_option("--ocr", o.ocr, "text recognised in the picture");
   app.add_flag("--gen", o.gen, "ask for a picture");
@@ -60,20 +92,28 @@ std::string stored_dtype(Options const& o) {
 }
 
 int run(Options& o, Terminal& terminal) {
-  if (o.command == "tokenize") return tokenize(o);
-  if (o.command == "inspect") return inspect(o);
   mgm::require<mgm::DeviceError>(o.device == "auto" || o.device == "cpu", "--device ", mgm::quoted(o.device),
                                  ": this build has auto and cpu");
   mgm::require<mgm::ArgumentError>(o.weights == "native", "--weights ", mgm::quoted(o.weights), ": this build has native");
+  if (o.command == "tokenize") return tokenize(o);
+  if (o.command == "inspect") return inspect(o);
   mgm::require<mgm::ArgumentError>(o.generator.empty(),
                                    "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
   if (o.dtype.empty()) o.dtype = o.command == "dump" ? "f32" : stored_dtype(o);
+  interrupted_terminal = &terminal;
   bool const is_dump = o.command == "dump";
   if (o.dtype == "bf16") return is_dump ? dump<mgm::bf16>(o, terminal) : chat<mgm::bf16>(o, terminal);
   if (o.dtype == "f16") return is_dump ? dump<mgm::half>(o, terminal) : chat<mgm::half>(o, terminal);
   return is_dump ? dump<float>(o, terminal) : chat<float>(o, terminal);
 }
 }  // namespace
+
+void complain(std::string_view message) {
+  std::string line(message);
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  std::fprintf(stderr, "mgm: %s\n", line.c_str());
+}
 
 void Terminal::progress(mgm::Stage stage, mgm::Size done, mgm::Size total) noexcept {
   if (!shown_ || total < 1 || stage == mgm::Stage::decode) return;
@@ -95,6 +135,7 @@ mgm::io::Image read_picture(Options const& o, std::string const& path) {
 }  // namespace tool
 
 int main(int argc, char** argv) {
+  tool::occupy_standard_streams();
   tool::Options o;
   CLI::App app("Mini-Gemini: looks at pictures and answers.", "mgm");
   app.set_version_flag("--version", std::string("mgm ") + mgm::kVersion);
@@ -103,7 +144,8 @@ int main(int argc, char** argv) {
   auto* const dump = app.add_subcommand("dump", "every stage's activations, as safetensors");
   auto* const tokenize = app.add_subcommand("tokenize", "text to ids and back");
   auto* const inspect = app.add_subcommand("inspect", "what a folder or file is, and which tensors are missing, unexpected or misshaped");
-  for (auto* sub : {chat, dump}) tool::add_options(*sub, o), tool::add_model_options(*sub, o);
+  for (auto* sub : {chat, dump, tokenize, inspect}) tool::add_options(*sub, o);
+  for (auto* sub : {chat, dump}) tool::add_model_options(*sub, o);
   dump->get_option("--prompt")->required();
   dump->get_option("--output")->required();
   tokenize->add_option("MODEL", o.model, "a folder with tokenizer files")->required();
@@ -114,35 +156,46 @@ int main(int argc, char** argv) {
   tokenize->add_flag("--user-text", o.user_text, "special tokens in the text are letters");
   tokenize->add_flag("--no-bos", o.no_bos);
   tokenize->add_flag("--skip-special", o.skip_special, "decoding leaves special tokens out");
-  tokenize->add_flag("--json", o.json, "the output is JSON in any case");
   inspect->add_option("PATH", o.model, "a folder, or one .safetensors, .bin, .pt or .pth file")->required();
-  inspect->add_flag("--json", o.json);
   inspect->add_flag("--hash", o.hash, "adds the SHA-256 of each tensor's bytes");
-  for (auto* sub : {tokenize, inspect}) sub->add_option("--progress", o.progress)->check(CLI::IsMember({"auto", "never"}));
   try {
+    std::string_view const command = argc > 1 ? argv[1] : "-";
+    bool known = command.starts_with('-');
+    for (auto const* sub : {chat, dump, tokenize, inspect}) known = known || sub->get_name() == command;
+    if (!known) throw tool::UsageError{mgm::text("command ", mgm::quoted(command), " is not known; there are chat, dump, tokenize, inspect")};
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "mgm: %s; see mgm --help\n", error.what());
+    if (error.get_exit_code() == 0) return tool::finished(app.exit(error));
+    tool::complain(mgm::text(error.what(), "; see mgm --help"));
+    return 2;
+  } catch (tool::UsageError const& error) {
+    tool::complain(mgm::text(error.message, "; see mgm --help"));
     return 2;
   }
   o.command = app.get_subcommands().front()->get_name();
 
   tool::Terminal terminal(o.progress == "auto" && isatty(2));
-  tool::interrupted_terminal = &terminal;
   std::signal(SIGINT, tool::on_interrupt);
   try {
-    return tool::run(o, terminal);
+    return tool::finished(tool::run(o, terminal));
   } catch (tool::UsageError const& error) {
-    std::fprintf(stderr, "mgm: %s; see mgm --help\n", error.message.c_str());
+    tool::complain(mgm::text(error.message, "; see mgm --help"));
     return 2;
   } catch (mgm::Cancelled const&) {
     terminal.clear();
-    std::fprintf(stderr, "mgm: interrupted\n");
+    tool::complain("interrupted");
     return 130;
+  } catch (std::bad_alloc const&) {
+    terminal.clear();
+    tool::complain("memory: the system gave no more; use a 16-bit --dtype or fewer or smaller inputs");
+    return 1;
+  } catch (std::system_error const& error) {
+    terminal.clear();
+    tool::complain(mgm::text("the system refused a thread or a file: ", error.what(), "; fewer --threads may help"));
+    return 1;
   } catch (std::exception const& error) {
     terminal.clear();
-    std::fprintf(stderr, "mgm: %s\n", error.what());
+    tool::complain(error.what());
     return 1;
   }
 }

@@ -1,8 +1,10 @@
 // What the command line says, and what several commands share.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <mgm/io/image.hpp>
@@ -39,14 +41,20 @@ struct UsageError {
   std::string message;
 };
 
-/// Progress on a terminal's standard error, and the flag that Ctrl-C sets.
+/// One line on standard error, whatever the message holds: file names may hold line ends too.
+void complain(std::string_view message);
+
+/// Progress on a terminal's standard error, and what Ctrl-C does: at the prompt it leaves the program, else it ends the work.
 class Terminal : public mgm::Monitor {
  public:
   explicit Terminal(bool shown) : shown_(shown) {}
   void progress(mgm::Stage stage, mgm::Size done, mgm::Size total) noexcept override;
   void clear() noexcept;
+  void wait_for_a_line(bool on) noexcept { waiting_.store(on, std::memory_order_relaxed); }
+  [[nodiscard]] bool waits_for_a_line() const noexcept { return waiting_.load(std::memory_order_relaxed); }
 
  private:
+  std::atomic<bool> waiting_{false};
   bool shown_;
   int percent_ = -1;
   mgm::Stage stage_{};

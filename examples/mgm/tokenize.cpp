@@ -54,7 +54,13 @@ void each_line(std::string const& path, Convert&& convert) {
     if (end == std::string::npos) end = all.size();
     std::string_view line(all.data() + at, end - at);
     if (line.ends_with('\r')) line.remove_suffix(1);
-    out += convert(line, mgm::text(path, ": line ", number));
+    std::string const where = mgm::text(path, ": line ", number);
+    try {
+      out += convert(line, where);
+    } catch (mgm::Error const& error) {
+      std::string_view const what = error.what();
+      throw mgm::FileError(what.starts_with(where) ? std::string(what) : mgm::text(where, ": ", what));
+    }
     out += '\n';
     at = end + 1;
   }
@@ -81,7 +87,7 @@ int tokenize(Options const& o) {
   if (o.decode_jsonl) {
     each_line(*o.decode_jsonl, [&](std::string_view line, std::string const& where) { return quote(decoded(vocabulary, line, where, o)); });
   }
-  return std::fflush(stdout) == 0 ? 0 : 1;
+  return 0;
 }
 
 }  // namespace tool
