@@ -198,7 +198,7 @@ TEST(ToolFiles, TowersThatAreNotThere) {
 
 TEST(ToolFiles, Vocabularies) {
   expect_failure(ask(BrokenModel().remove("tokenizer.model").path()), 1, "tokenizer", "none");
-  for (std::size_t const bytes : {0, 10, 1000})
+  for (std::size_t const bytes : {0u, 10u, 1000u})
     expect_failure(ask(BrokenModel().cut("tokenizer.model", bytes).path()), 1, "tokenizer.model", "cut");
   auto const gemma = [](auto const& change) { return ask(BrokenModel("gemma_std").edit("tokenizer.json", change).path()); };
   expect_failure(gemma([](Json& j) { j["model"]["type"] = "WordPiece"; }), 1, "WordPiece", "model");
