@@ -202,9 +202,9 @@ void read_weights(benchmark::State& state) {
 
 void once(benchmark::internal::Benchmark* b, int iterations) { b->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime()->Iterations(iterations); }
 [[maybe_unused]] int const registered = [] {
-  once(benchmark::RegisterBenchmark("peak/bf16", ceilings, true), 1);
-  once(benchmark::RegisterBenchmark("peak/f32", ceilings, false), 1);
-  once(benchmark::RegisterBenchmark("read_sum", read_sum), 3);
+  once(benchmark::RegisterBenchmark("peak/bf16", ceilings, true), 10);
+  once(benchmark::RegisterBenchmark("peak/f32", ceilings, false), 10);
+  once(benchmark::RegisterBenchmark("read_sum", read_sum), 8);
   once(benchmark::RegisterBenchmark("vision/bf16", vision<bf16>), 1);
   once(benchmark::RegisterBenchmark("mining/bf16", mining<bf16>), 20);
   once(benchmark::RegisterBenchmark("prefill/bf16", prefill<bf16>), 1);
