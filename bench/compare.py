@@ -99,12 +99,14 @@ def median(rounds, who, key):
 
 def table(raw):
     rounds, ceilings = raw["rounds"], raw["ceilings"]
-    peak = statistics.median(c["peak_bf16"] for c in ceilings)
+    peak = max(c["peak_bf16"] for c in ceilings)  # what the machine can do at most, when nobody else is on it
     for r in rounds:  # what PyTorch would take if it mined as we do
         for who in ("bf16", "f32"):
             if "vision" in r.get(who, {}):
                 r[who]["vision_same_mining"] = r[who]["vision"] - r[who]["mining_inside"] + r["ours"]["mining_inside"]
         r["ours"]["vision_same_mining"] = r["ours"]["vision"]
+    moved = max(abs(ceilings[-1][k] / ceilings[0][k] - 1) for k in ("peak_bf16", "peak_f32", "read_sum"))
+    word = lambda reached: ("met" if reached else "**missed**") + (" (void run)" if moved > 0.03 else "")
     show = lambda ms: "–" if ms is None else f"{ms / 1e3:.2f} s" if ms >= 1000 else f"{ms:.1f} ms"
     lines = ["| stage | ours, bf16 | PyTorch bf16 | PyTorch f32 | best PyTorch ÷ ours, median (least–most) | goal | floor | floor ÷ ours |",
              "|---|---|---|---|---|---|---|---|"]
@@ -117,10 +119,10 @@ def table(raw):
         floor = 1e-6 * flops / peak if flops else None
         if key == "decode":
             floor = 1e3 * raw["weights_gb"] / median(rounds, "ours", "read_gb_s")
-        verdict = "–" if goal is None else f"≥ {goal}: " + ("no peer" if not ratios else "met" if statistics.median(ratios) >= goal else "**missed**")
+        verdict = "–" if goal is None else f"≥ {goal}: " + ("no peer" if not ratios else word(statistics.median(ratios) >= goal))
         if key == "decode":
             shares = [r["ours"]["decode_gb_s"] / r["ours"]["read_gb_s"] for r in rounds]
-            verdict = f"≥ 60 % of read-sum: {'met' if statistics.median(shares) >= 0.6 else '**missed**'}"
+            verdict = f"≥ 60 % of read-sum: {word(statistics.median(shares) >= 0.6)}"
         share = f"{100 * floor / ours:.0f} %" if floor else "–"
         lines.append(f"| {title} | {show(ours)} | {show(peers['bf16'])} | {show(peers['f32'])} | {ratio} | {verdict} | {show(floor)} | {share} |")
     tokens = 1e3 / median(rounds, "ours", "decode")
@@ -135,11 +137,12 @@ def table(raw):
                   + "; ".join(f"{k} {100 * e['ours']:.2f} % / {100 * e['bf16']:.2f} %" for k, e in raw["errors"].items()) + "."]
     words = lambda c: f"{c['peak_bf16']:.0f} and {c['peak_f32']:.0f} GFLOP/s (bf16, f32), {c['read_sum']:.1f} GB/s, load {c['load']}"
     lines += [f"Ceilings at the start: {words(ceilings[0])}; at the end: {words(ceilings[-1])}."]
-    moved = max(abs(ceilings[-1][k] / ceilings[0][k] - 1) for k in ("peak_bf16", "peak_f32", "read_sum"))
     if moved > 0.03:
         lines += [f"**The ceilings moved by {100 * moved:.0f} % during the run (3 % are allowed): by the house's rule this run is void.**"]
-    lines += [f"Machine: {raw['machine']}. PyTorch {raw['torch']}. Path: {raw['path']}. Commit {raw['commit']}. {len(rounds)} rounds, {raw['date']}.",
-              "Floors: flops at the measured bf16 peak; for decoding, the weights' bytes at the read-sum. Random weights of true shapes. From normalised "
+    lines += [f"Machine: {raw['machine']}. PyTorch {raw['torch']}. Path: {raw['path']}. Commit {raw['commit']}. Rounds: {len(rounds)}, of them with f32 "
+              f"{sum('f32' in r for r in rounds)} (the house's rule asks for 20). {raw['date']}.",
+              "Load at the start and end of each round: " + ", ".join(f"{a}–{b}" for a, b in (r["load"] for r in rounds)) + ".",
+              "Floors: flops at the highest bf16 peak of the run; for decoding, the weights' bytes at the read-sum. Random weights of true shapes. From normalised "
               "pixels, and from embedded rows; preprocessing, tokenizer and sampler are not in it. PyTorch runs eagerly, channels-last, with its fused attention."]
     return "\n".join(lines)
 
@@ -152,7 +155,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=60, help="no round begins that would end later")
     parser.add_argument("--f32-rounds", type=int, default=1000, help="rounds in which PyTorch runs in f32 too, the first ones")
     args = parser.parse_args()
-    start, rounds, longest = time.monotonic(), [], 0.0
+    start, rounds, lengths = time.monotonic(), [], {}  # of rounds with and without f32
     try:
         import torch
         version = torch.__version__
@@ -171,19 +174,20 @@ def main():
         for who in ("ours", "bf16", "f32"):
             os.mkdir(f"{folder}/{who}")
         for i in range(args.rounds):
-            if i > 0 and time.monotonic() - start + longest > 60 * args.minutes:
+            kind = i < args.f32_rounds
+            if i > 0 and time.monotonic() - start + lengths.get(kind, 0) > 60 * args.minutes:
                 break
             begin, load = time.monotonic(), os.getloadavg()[0]
             dump = (lambda who: f"{folder}/{who}") if i == 0 else (lambda who: None)
             b = run_ours(args.ours, "vision|mining|prefill|decode|weights", dump("ours"))
             weights = b["decode/bf16"]["GB"]
             entry = {"ours": our_times(b)}
-            for dtype in () if not version else ("bf16", "f32") if i < args.f32_rounds else ("bf16",):
+            for dtype in () if not version else ("bf16", "f32") if kind else ("bf16",):
                 entry[dtype] = peer_times(run_peer(dtype, dump(dtype)))
             entry["load"] = [round(load, 1), round(os.getloadavg()[0], 1)]
             rounds.append(entry)
             ceilings.append(ceiling()[0])
-            longest = time.monotonic() - begin if i == args.f32_rounds else max(longest, time.monotonic() - begin)
+            lengths[kind] = max(lengths.get(kind, 0), time.monotonic() - begin)
             if i == 0 and version:
                 distances = errors(folder)
             print(f"round {i + 1}: {time.monotonic() - begin:.0f} s, load {entry['load']}, ceilings {ceilings[-1]}", file=sys.stderr, flush=True)
