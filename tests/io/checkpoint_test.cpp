@@ -175,7 +175,7 @@ TEST(LoadReport, ListsAllAndSuggestsTheNearest) {
   EXPECT_TRUE(report.check_shape("v", {2}, {2}));
   expect_refused([&] { report.require_ok("folder"); }, Code::file,
                  "folder: 2 tensors missing (model.layers.0.self_attn.q_proj.weight (8, 8), did you mean "
-                 "model.layers.0.self_attn.q_proj.wieght?, zzz ()); "
+                 "model.layers.0.self_attn.q_proj.wieght?, zzz); "
                  "1 tensor misshaped (w: expected (2, 3), found (3, 2)); 2 tensors unexpected (model.layers.0.self_attn.q_proj.wieght, "
                  "something.else)");
   EXPECT_EQ(report.missing()[0].nearest, "model.layers.0.self_attn.q_proj.wieght");
