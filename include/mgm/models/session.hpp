@@ -142,7 +142,7 @@ class Session {
     std::size_t same = 0;
     while (same < places_.size() && same + 1 < places.size() && places_[same] == places[same])
       ++same;  // the last one is always run, for its logits
-    Size const before = cache_.size(), fresh = static_cast<Size>(places.size() - same), width = model_->language_model->config().width;
+    Size const fresh = static_cast<Size>(places.size() - same), width = model_->language_model->config().width;
     auto x = ctx_->template empty<T>(Extents{fresh, width});  // (P, H)
     for (std::size_t i = same; i < places.size();) {
       std::size_t end = i + 1;
@@ -162,7 +162,6 @@ class Session {
       run(x, Stage::prefill);
     } catch (...) {  // the rows beyond `same` are gone; what was cached before them still stands
       places_.resize(std::min(places_.size(), same));
-      (void)before;
       throw;
     }
     places_ = places;
