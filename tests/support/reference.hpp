@@ -40,37 +40,40 @@ class Numbers {
   std::uint64_t state_;
 };
 
-/// A tensor within a larger block: `guard` elements behind each last axis, which nobody may touch. All is NaN at first.
+/// A tensor within a larger block: `guard` elements behind each last axis and `offset` before all, which nobody may touch; 3 and 1 are off
+/// any alignment. All is NaN at first.
 template <class T, int R>
 class Guarded {
  public:
-  explicit Guarded(mgm::Extents<R> extents, mgm::Size guard = 3) : guard_(guard), extents_(extents) {
+  explicit Guarded(mgm::Extents<R> extents, mgm::Size guard = 3, mgm::Size offset = 1) : guard_(guard), offset_(offset), extents_(extents) {
     mgm::Extents<R> padded = extents;
     padded[R - 1] += guard;
     strides_ = padded.strides();
-    block_.assign(static_cast<std::size_t>(padded.count() + 1), T(std::numeric_limits<float>::quiet_NaN()));
+    block_.assign(static_cast<std::size_t>(padded.count() + offset), T(std::numeric_limits<float>::quiet_NaN()));
   }
-  [[nodiscard]] mgm::View<T, R, mgm::Cpu> view() { return {block_.data() + 1, extents_, strides_}; }  // off any alignment
-  [[nodiscard]] mgm::View<T const, R, mgm::Cpu> view() const { return {block_.data() + 1, extents_, strides_}; }
+  [[nodiscard]] mgm::View<T, R, mgm::Cpu> view() { return {block_.data() + offset_, extents_, strides_}; }
+  [[nodiscard]] mgm::View<T const, R, mgm::Cpu> view() const { return {block_.data() + offset_, extents_, strides_}; }
   template <class Make>
   Guarded& fill(Make make) {
     mgm::Size const width = extents_[R - 1], row = width + guard_;
-    for (mgm::Size i = 0; i + 1 < static_cast<mgm::Size>(block_.size()); ++i)
-      if (i % row < width) block_[static_cast<std::size_t>(i + 1)] = T(static_cast<float>(make()));
+    for (mgm::Size i = 0; i + offset_ < static_cast<mgm::Size>(block_.size()); ++i)
+      if (i % row < width) block_[static_cast<std::size_t>(i + offset_)] = T(static_cast<float>(make()));
     return *this;
   }
   /// Whether all guards are still NaN.
   [[nodiscard]] bool intact() const {
     mgm::Size const width = extents_[R - 1], row = width + guard_;
-    bool ok = std::isnan(static_cast<float>(block_[0]));
-    for (mgm::Size i = 0; i + 1 < static_cast<mgm::Size>(block_.size()); ++i)
-      if (i % row >= width) ok = ok && std::isnan(static_cast<float>(block_[static_cast<std::size_t>(i + 1)]));
+    bool ok = true;
+    for (mgm::Size i = -offset_; i + offset_ < static_cast<mgm::Size>(block_.size()); ++i)
+      if (i < 0 || i % row >= width) ok = ok && std::isnan(static_cast<float>(block_[static_cast<std::size_t>(i + offset_)]));
     return ok;
   }
   [[nodiscard]] std::vector<T> const& block() const { return block_; }
+  [[nodiscard]] std::vector<T>& block() { return block_; }
+  [[nodiscard]] mgm::Size offset() const { return offset_; }
 
  private:
-  mgm::Size guard_;
+  mgm::Size guard_, offset_;
   mgm::Extents<R> extents_, strides_;
   std::vector<T> block_;
 };

@@ -23,6 +23,7 @@ enum class Code {
   memory,     ///< memory that could not be had
   cancelled,  ///< the caller asked to stop
   numerical,  ///< NaN or infinity where a number is needed
+  kernel,     ///< a kernel that breaks the rules of its device: our mistake, found by the Simt machine
 };
 
 /// Base of all failures. `what()` is one line: subject, expected, found, advice.
@@ -51,6 +52,7 @@ using LimitError = ErrorOf<Code::limit>;
 using MemoryError = ErrorOf<Code::memory>;
 using Cancelled = ErrorOf<Code::cancelled>;
 using NumericalError = ErrorOf<Code::numerical>;
+using KernelError = ErrorOf<Code::kernel>;
 
 namespace detail {
 inline void append(std::string& to, std::string_view text) { to += text; }

@@ -5,22 +5,11 @@
 #include <cstddef>
 #include <type_traits>
 
+#include <mgm/core/device.hpp>
 #include <mgm/core/dtype.hpp>
 #include <mgm/core/platform.hpp>
 
 namespace mgm::inline v0 {
-
-/// Where memory lies and work runs, as a type, so that mixing does not compile.
-struct Cpu {
-  static constexpr bool kHost = true;
-};
-template <class D>
-concept Device = requires { { D::kHost } -> std::convertible_to<bool>; };
-
-#if !defined(MGM_DEFAULT_DEVICE)
-#  define MGM_DEFAULT_DEVICE Cpu  // the linked CMake target may say otherwise, for all files of a program alike
-#endif
-using DefaultDevice = MGM_DEFAULT_DEVICE;
 
 /// R extents or strides. A plain struct, since nvcc refuses std::array in device code.
 template <int R>

@@ -1,0 +1,85 @@
+/// Work on an NVIDIA GPU. Compiled by every compiler: the calls to CUDA are functions that one file of nvcc's defines (simt/runtime.hpp).
+#pragma once
+#include <memory>
+
+#include <mgm/mem/context_base.hpp>
+#include <mgm/simt/runtime.hpp>
+
+namespace mgm::inline v0 {
+
+template <Device Dev>
+class Context;
+
+/// Memory of the current device, in the order of a stream (cudaMallocAsync).
+class CudaAllocator final : public Allocator {
+ public:
+  explicit CudaAllocator(std::shared_ptr<simt::Runtime> runtime) : runtime_(std::move(runtime)) {}
+  void* allocate(Size bytes) override { return runtime_->allocate(bytes); }
+  void release(void* block, Size) noexcept override { runtime_->release(block); }
+
+ private:
+  std::shared_ptr<simt::Runtime> runtime_;
+};
+
+/// One thread at a time uses a Context. Calls return before the work is done, unless they hand data to the host.
+template <>
+class Context<Cuda> : public ContextBase<Cuda> {
+ public:
+  struct Config {
+    int device = 0;                                  ///< ordinal
+    ::CUstream_st* stream = nullptr;                 ///< the user's own; null: one of our own
+    int threads = 0;                                 ///< for work on the host; 0: as many as the machine has
+    std::shared_ptr<Allocator> allocator = nullptr;  ///< the user's own device memory
+    Monitor* monitor = nullptr;                      ///< borrowed
+    bool tuned = true;                               ///< false: general kernels only
+  };
+  /// Throws DeviceError when there is no such device, no driver, or no code in this program for its architecture.
+  explicit Context(Config config) : Context(config, std::make_shared<simt::Runtime>(config.device, config.stream)) {}
+  Context() : Context(Config{}) {}
+
+  [[nodiscard]] simt::Stream<Cuda> stream() const { return runtime_->stream(); }
+  [[nodiscard]] int threads() const { return threads_->concurrency(); }
+  /// The path taken, for people: the GPU.
+  [[nodiscard]] std::string path() const { return text("cuda: ", runtime_->info().name, tuned_ ? "" : ", general kernels"); }
+  [[nodiscard]] simt::Runtime& runtime() const { return *runtime_; }
+  /// For what is done on the host whatever the device: pictures, files.
+  [[nodiscard]] Executor host_executor() const { return {threads_.get(), best_isa()}; }
+  [[nodiscard]] bool tuned() const { return tuned_; }
+  /// Waits for this stream alone. Throws DeviceError for what went wrong in it.
+  void synchronise() { runtime_->synchronise(); }
+
+  /// `v` where the host reads it, after all enqueued work: a copy. `v` is dense.
+  template <class T, int R>
+  [[nodiscard]] Tensor<T const, R, Cpu> on_host(View<T, R, Cuda> v) {
+    Size const bytes = bytes_of<T>(v.extents());
+    std::shared_ptr<void> block(heap_.allocate(bytes), [bytes](void* p) { HeapAllocator{}.release(p, bytes); });
+    if (v.count() > 0) runtime_->copy_to_host(block.get(), v.data(), v.count() * Size{sizeof(T)});
+    return {View<T const, R, Cpu>(static_cast<T const*>(block.get()), v.extents()), block};
+  }
+  /// `v` where kernels read it: a copy in the arena. `v` is dense; it may change as soon as this returns.
+  template <class T, int R>
+  [[nodiscard]] Tensor<T const, R, Cuda> on_device(View<T, R, Cpu> v) {
+    auto out = this->template empty<std::remove_const_t<T>>(v.extents());
+    if (v.count() > 0) runtime_->copy_to_device(out.data(), v.data(), v.count() * Size{sizeof(T)});
+    return out;
+  }
+  /// A loaded tensor where kernels read it: a copy of its own.
+  template <class T, int R>
+  [[nodiscard]] Tensor<T const, R, Cuda> on_device(Tensor<T const, R, Cpu> t) {
+    auto out = this->template lasting<T>(t.extents());
+    if (t.count() > 0) runtime_->copy_to_device(out.data(), t.data(), t.count() * Size{sizeof(T)});
+    return out;
+  }
+
+ private:
+  Context(Config const& c, std::shared_ptr<simt::Runtime> runtime)
+      : ContextBase(c.allocator ? c.allocator : std::make_shared<CudaAllocator>(runtime), c.monitor), runtime_(std::move(runtime)),
+        threads_(make_pool(c.threads)), tuned_(c.tuned) {}
+
+  HeapAllocator heap_;
+  std::shared_ptr<simt::Runtime> runtime_;
+  std::shared_ptr<Threads> threads_;
+  bool tuned_;
+};
+
+}  // namespace mgm::inline v0

@@ -1,0 +1,98 @@
+/// Work on the Simt machine: the CUDA kernels, run and watched on the processor.
+#pragma once
+#include <cstring>
+#include <memory>
+
+#include <mgm/mem/context_base.hpp>
+#include <mgm/simt/machine.hpp>
+
+namespace mgm::inline v0 {
+
+template <Device Dev>
+class Context;
+
+/// Blocks between two bands of poison; all of a block is poison until it is written: NaN in every float type. A kernel that wrote into a
+/// band is found when the block comes back.
+class PoisonAllocator final : public Allocator {
+ public:
+  PoisonAllocator(std::shared_ptr<Allocator> parent, std::shared_ptr<simt::Machine> machine)
+      : parent_(std::move(parent)), machine_(std::move(machine)) {}
+  void* allocate(Size bytes) override {
+    auto* const block = static_cast<unsigned char*>(parent_->allocate(bytes + 2 * kBand));
+    std::memset(block, kPoison, static_cast<std::size_t>(bytes + 2 * kBand));
+    return block + kBand;
+  }
+  void release(void* given, Size bytes) noexcept override {
+    auto* const data = static_cast<unsigned char*>(given);
+    for (Size i = 0; i < kBand; ++i) {
+      if (data[-1 - i] == kPoison && data[bytes + i] == kPoison) continue;
+      machine_->report("simt: memory was written outside of a block that a Context gave out; run the kernel's tests under AddressSanitizer");
+      break;
+    }
+    parent_->release(data - kBand, bytes + 2 * kBand);
+  }
+
+ private:
+  static constexpr Size kBand = 256;
+  static constexpr unsigned char kPoison = 0xFF;
+  std::shared_ptr<Allocator> parent_;
+  std::shared_ptr<simt::Machine> machine_;
+};
+
+/// One thread at a time uses a Context. Work is done when the call that enqueues it returns.
+template <>
+class Context<Simt> : public ContextBase<Simt> {
+ public:
+  struct Config {
+    int threads = 0;                                 ///< that blocks are shared among; 0: as many as the machine has
+    simt::MachineConfig machine{};                   ///< what it plays, and in which order
+    std::shared_ptr<Threads> pool = nullptr;         ///< the user's own threads
+    std::shared_ptr<Allocator> allocator = nullptr;  ///< the user's own memory
+    Monitor* monitor = nullptr;                      ///< borrowed
+  };
+  /// Throws DeviceError for an architecture that it cannot play, ArgumentError when `threads` is negative or above 4096.
+  explicit Context(Config config) : Context(config, make_machine(config)) {}
+  Context() : Context(Config{}) {}
+  ~Context() = default;
+
+  [[nodiscard]] simt::Stream<Simt> stream() const { return machine_->stream(); }
+  [[nodiscard]] simt::Machine& machine() const { return *machine_; }
+  [[nodiscard]] int threads() const { return machine_->threads()->concurrency(); }
+  /// The path taken, for people: the machine played, and whether its matrix instructions are used.
+  [[nodiscard]] std::string path() const { return text("simt:", machine_->config().arch, tuned() ? "" : ", general kernels"); }
+  /// For what is done on the host whatever the device: pictures, files.
+  [[nodiscard]] Executor host_executor() const { return {machine_->threads(), best_isa()}; }
+  [[nodiscard]] bool tuned() const { return machine_->config().tuned; }
+  void synchronise() { machine_->check(); }
+
+  /// `v` where the host reads it, after all enqueued work: the same memory, which the caller keeps alive.
+  template <class T, int R>
+  [[nodiscard]] Tensor<T const, R, Cpu> on_host(View<T, R, Simt> v) {
+    synchronise();
+    return {View<T const, R, Cpu>(v.data(), v.extents(), v.strides()), nullptr};
+  }
+  /// `v` where kernels read it: a copy in the arena. `v` is dense.
+  template <class T, int R>
+  [[nodiscard]] Tensor<T const, R, Simt> on_device(View<T, R, Cpu> v) {
+    auto out = this->template empty<std::remove_const_t<T>>(v.extents());
+    if (v.count() > 0) std::memcpy(out.data(), v.data(), static_cast<std::size_t>(v.count()) * sizeof(T));
+    return out;
+  }
+  /// A loaded tensor where kernels read it: the same memory, shared, so that a mapped file serves as it is.
+  template <class T, int R>
+  [[nodiscard]] Tensor<T const, R, Simt> on_device(Tensor<T const, R, Cpu> t) {
+    return {View<T const, R, Simt>(t.data(), t.extents(), t.strides()), t.owner()};
+  }
+
+ private:
+  static std::shared_ptr<simt::Machine> make_machine(Config const& c) {
+    return std::make_shared<simt::Machine>(c.machine, c.pool ? c.pool : make_pool(c.threads));
+  }
+  Context(Config const& c, std::shared_ptr<simt::Machine> machine)
+      : ContextBase(std::make_shared<PoisonAllocator>(c.allocator ? c.allocator : std::make_shared<HeapAllocator>(), machine), c.monitor),
+        machine_(std::move(machine)) {}
+
+  std::shared_ptr<simt::Machine> machine_;
+};
+
+}  // namespace mgm::inline v0

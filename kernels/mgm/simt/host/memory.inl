@@ -1,0 +1,54 @@
+/// memory.hpp on the host.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include <mgm/simt/host/runner.hpp>
+
+namespace mgm::inline v0::simt::inline MGM_TWIN {
+
+namespace detail {
+template <class T, int N>
+MGM_DEVICE void check_aligned(void const* p, Site at) {
+  static_assert(sizeof(T) * N <= 16 && (sizeof(T) * N & (sizeof(T) * N - 1)) == 0, "one access moves 1, 2, 4, 8 or 16 bytes");
+  if (reinterpret_cast<std::uintptr_t>(p) % (sizeof(T) * N) != 0) [[unlikely]]
+    host::Runner::current->fail(text("an access of ", sizeof(T) * N, " bytes is misaligned by ",
+                                     reinterpret_cast<std::uintptr_t>(p) % (sizeof(T) * N)), at);
+}
+}  // namespace detail
+
+template <int N, class T>
+MGM_DEVICE Vec<T, N> load(T const* from, Site at) {
+  detail::check_aligned<T, N>(from, at);
+  Vec<T, N> out;
+  std::memcpy(&out, from, sizeof out);
+  return out;
+}
+template <int N, class T>
+MGM_DEVICE void store(T* to, Vec<T, N> const& value, Site at) {
+  detail::check_aligned<T, N>(to, at);
+  std::memcpy(to, &value, sizeof value);
+}
+template <int N, class T>
+MGM_DEVICE Vec<T, N> load_readonly(T const* from, Site at) {
+  return load<N>(from, at);
+}
+
+template <class S>
+MGM_DEVICE S& shared() {
+  host::Runner& r = *host::Runner::current;
+  if (Size{sizeof(S)} > r.shape().shared)
+    r.fail(text("shared memory: the kernel takes ", sizeof(S), " bytes, the launch gives ", r.shape().shared), Site::here());
+  return *reinterpret_cast<S*>(r.shared());
+}
+
+template <Real T>
+MGM_DEVICE float widen(T value) {
+  return static_cast<float>(value);
+}
+template <Real T>
+MGM_DEVICE T narrow(float value) {
+  return T(value);
+}
+
+}  // namespace mgm::inline v0::simt::inline MGM_TWIN

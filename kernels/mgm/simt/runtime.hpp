@@ -1,0 +1,51 @@
+/// The host's side of CUDA as plain functions: every compiler sees them, nvcc defines them (simt/cuda/runtime.inl). No CUDA header here.
+#pragma once
+#include <string>
+
+#include <mgm/core/error.hpp>
+#include <mgm/simt/stream.hpp>
+
+namespace mgm::inline v0::simt {
+
+/// What a GPU has.
+struct DeviceInfo {
+  std::string name;
+  int arch = 0;             ///< compute capability times ten
+  int multiprocessors = 0;
+  Size shared = 0;          ///< bytes of shared memory that a block may opt in to
+  Size memory = 0, l2 = 0;  ///< bytes
+  int driver = 0, toolkit = 0;
+};
+
+/// How many devices there are, 0 also where there is no driver; `why` says so in words when given.
+[[nodiscard]] int device_count(std::string* why = nullptr);
+
+/// A stream on a device: the caller's, or one of its own that it ends. Every call to CUDA is checked; an error that was pending before a
+/// call is told apart from one of ours. All throw DeviceError, `allocate` MemoryError; nothing here waits for the whole device.
+class Runtime {
+ public:
+  Runtime(int device, ::CUstream_st* stream);
+  Runtime(Runtime const&) = delete;
+  Runtime& operator=(Runtime const&) = delete;
+  ~Runtime();
+
+  [[nodiscard]] Stream<Cuda> stream() const { return {stream_}; }
+  [[nodiscard]] DeviceInfo const& info() const { return info_; }
+  [[nodiscard]] void* allocate(Size bytes);
+  void release(void* block) noexcept;
+  void copy_to_device(void* to, void const* from, Size bytes);
+  void copy_to_host(void* to, void const* from, Size bytes);  ///< returns when the bytes are there
+  void synchronise();
+
+ private:
+  int device_;
+  bool own_;
+  ::CUstream_st* stream_ = nullptr;
+  DeviceInfo info_;
+};
+
+}  // namespace mgm::inline v0::simt
+
+#if defined(__CUDACC__)
+#  include <mgm/simt/cuda/runtime.inl>
+#endif

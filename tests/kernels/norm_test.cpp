@@ -1,0 +1,108 @@
+/// LayerNorm and RMSNorm against plain loops in double.
+#include <array>
+#include <cmath>
+
+#include <mgm/kernels/norm/row_norm.cuh>
+
+#include "support/device.hpp"
+
+namespace {
+
+using namespace mgm;
+using support::Dev;
+
+template <class T>
+class RowNorm : public testing::Test {};
+using Types = testing::Types<float, bf16, half>;
+TYPED_TEST_SUITE(RowNorm, Types);
+
+// least, primes, one less and one more than a warp and a block's rows, widths of the real models' norms
+constexpr std::array<Size, 2> kShapes[] = {{1, 1},  {1, 2},   {2, 3},   {3, 5},   {4, 7},   {5, 8},   {3, 16},  {4, 31},  {5, 32},  {7, 33},  {8, 48},  {9, 63},
+                                           {1, 64}, {2, 65},  {3, 96},  {4, 127}, {5, 128}, {6, 129}, {1, 192}, {2, 257}, {3, 384}, {1, 577}, {2, 768}, {1, 1024},
+                                           {5, 1}};
+
+/// Sums of C terms in float, whichever order: (C/32 + 5 + 2) roundings at most; doubled for the quotient and the products.
+double slack(Size channels) { return 2 * (double(channels) / 32 + 9) * 0x1p-24; }
+
+TYPED_TEST(RowNorm, LayerNormMatchesDouble) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    for (auto const& [rows, channels] : kShapes) {
+      support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
+      auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});
+      auto const gain = support::dense<T>(numbers, Extents{channels}), bias = support::dense<T>(numbers, Extents{channels});
+      support::OnDevice const dx(ctx, x), dgain(ctx, gain), dbias(ctx, bias), dout(ctx, out);
+      kernels::layer_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), dbias.view(), 1e-5f, dout.view());
+      auto const got = dout.back();
+      EXPECT_TRUE(got.intact());
+      for (Size n = 0; n < rows; ++n) {
+        double mean = 0, var = 0;
+        for (Size c = 0; c < channels; ++c) mean += double(float(x.view()(n, c))) / double(channels);
+        for (Size c = 0; c < channels; ++c) var += std::pow(double(float(x.view()(n, c))) - mean, 2) / double(channels);
+        double const rstd = 1 / std::sqrt(var + 1e-5);
+        for (Size c = 0; c < channels; ++c) {
+          double const y = (double(float(x.view()(n, c))) - mean) * rstd, g = double(float(gain.view()(c)));
+          double const want = y * g + double(float(bias.view()(c)));
+          double const bound = slack(channels) * (std::abs(y * g) + rstd * std::abs(g)) + 2 * support::kRoundoff<T> * std::abs(want) + 0x1p-24;
+          ASSERT_NEAR(float(got.view()(n, c)), want, bound) << support::type_of<T>() << " " << rows << "x" << channels << " at " << n << ", " << c;
+        }
+      }
+    }
+  });
+}
+
+TYPED_TEST(RowNorm, RmsNormMatchesDoubleAndWorksInPlace) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    for (auto const& [rows, channels] : kShapes)
+      for (float const offset : {0.0f, 1.0f}) {
+        support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
+        auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});
+        auto const gain = support::dense<T>(numbers, Extents{channels});
+        support::OnDevice const dx(ctx, x), dgain(ctx, gain), dout(ctx, out);
+        kernels::rms_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), 1e-5f, offset, dout.view());
+        kernels::rms_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), 1e-5f, offset, dx.view());
+        auto const got = dout.back(), in_place = dx.back();
+        EXPECT_TRUE(got.intact() && in_place.intact());
+        for (Size n = 0; n < rows; ++n) {
+          double squares = 0;
+          for (Size c = 0; c < channels; ++c) squares += std::pow(double(float(x.view()(n, c))), 2);
+          double const rstd = 1 / std::sqrt(squares / double(channels) + 1e-5);
+          for (Size c = 0; c < channels; ++c) {
+            double const want = double(float(x.view()(n, c))) * rstd * (double(float(gain.view()(c))) + double(offset));
+            // two roundings to T where y is rounded before the product
+            ASSERT_NEAR(float(got.view()(n, c)), want, (slack(channels) + 2.01 * support::kRoundoff<T>) * std::abs(want) + 0x1p-24)
+                << support::type_of<T>() << " " << rows << "x" << channels << " at " << n << ", " << c;
+            ASSERT_EQ(float(got.view()(n, c)), float(in_place.view()(n, c)));
+          }
+        }
+      }
+  });
+}
+
+TEST(RowNormArguments, AreRefusedByName) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    auto const stream = ctx.stream();
+    auto x = ctx.template empty<float>(Extents{Size{2}, Size{8}});
+    auto gain = ctx.template empty<float>(Extents{Size{8}}), short_gain = ctx.template empty<float>(Extents{Size{7}});
+    auto const refused = [&](View<float, 2, Dev> in, View<float, 1, Dev> g, View<float, 2, Dev> out, std::string_view part) {
+      try {
+        kernels::rms_norm<float, Dev>(stream, in, g, 1e-5f, 0, out);
+        ADD_FAILURE() << "accepted; expected a refusal that says " << part;
+      } catch (Error const& e) {
+        EXPECT_NE(std::string_view(e.what()).find(part), std::string_view::npos) << e.what();
+      }
+    };
+    View<float, 2, Dev> const null(nullptr, {2, 8}), odd(reinterpret_cast<float*>(reinterpret_cast<char*>(x.data()) + 1), {2, 8});
+    refused(null, gain, x, "rms_norm: x: the pointer is null");
+    refused(odd, gain, x, "rms_norm: x: the pointer is not aligned");
+    refused(x, short_gain, x, "rms_norm: gain: expected shape (8)");
+    refused(x, gain, {x.data(), {2, 8}, {0, 1}}, "rms_norm: out: strides (0, 1)");
+    refused(x, gain, {x.data(), {2, 8}, {-8, 1}}, "rms_norm: out: strides must not be negative");
+    refused(x, gain, {x.data() + 1, {2, 7}, {8, 1}}, "rms_norm: out: expected shape (2, 8)");
+    refused({x.data(), {1, 8}}, gain, {x.data() + 4, {1, 8}}, "rms_norm: out: overlaps x");
+    kernels::rms_norm<float, Dev>(stream, View<float, 2, Dev>(nullptr, {0, 8}), gain, 1e-5f, 0, View<float, 2, Dev>(nullptr, {0, 8}));  // nothing
+  });
+}
+
+}  // namespace
