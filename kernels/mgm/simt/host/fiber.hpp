@@ -16,6 +16,7 @@
 #  endif
 #endif
 #if defined(MGM_FIBER_ASAN)
+#  include <sanitizer/asan_interface.h>
 #  include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -50,6 +51,9 @@ class Fiber {
   /// Readies the stack [base, base + kStackBytes) so that the first switch to this fiber calls `entry`, which must never return.
   void start(std::byte* base, void (*entry)()) {
     base_ = base;
+#if defined(MGM_FIBER_ASAN)
+    __asan_unpoison_memory_region(base, kStackBytes);  // a fiber that was abandoned leaves the marks of its frames
+#endif
 #if defined(__x86_64__)
     auto* top = reinterpret_cast<void**>(base + kStackBytes);
     *--top = nullptr;                            // the ABI wants the stack 8 off 16 at a function's entry, as after a call
