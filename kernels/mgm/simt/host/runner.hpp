@@ -116,8 +116,7 @@ inline std::string Runner::place(Thread const& thread, Site at) const {
 }
 
 inline void Runner::fail(std::string const& what, Site at, Thread const& thread) {
-  failure_ = text("simt: ", place(thread, at), ": ", what);
-  for (;;) self_->fiber.switch_to(scheduler_);  // never comes back: what a kernel holds needs no destructor
+  throw KernelError(text("simt: ", place(thread, at), ": ", what));  // `enter` catches it; the other threads are abandoned where they wait
 }
 
 inline void Runner::prepare() {
