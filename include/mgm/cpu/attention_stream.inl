@@ -10,25 +10,25 @@ MGM_NOINLINE void weigh(float const* p, Size p_stride, T const* v, Size v_stride
   Size c = 0;
   for (; c + kWide * kLanes <= d; c += kWide * kLanes) {
     F sums[kMr][kWide];
-    MGM_UNROLL for (int i = 0; i < kMr; ++i) MGM_UNROLL for (int w = 0; w < kWide; ++w) sums[i][w] = F{};
+    MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) MGM_SIMD_UNROLL for (int w = 0; w < kWide; ++w) sums[i][w] = F{};
     for (Size j = 0; j < n; ++j) {
       T const* const row = v + j * v_stride + c;
-      MGM_UNROLL for (int w = 0; w < kWide; ++w) {
+      MGM_SIMD_UNROLL for (int w = 0; w < kWide; ++w) {
         F const x = load(row + w * kLanes);
-        MGM_UNROLL for (int i = 0; i < kMr; ++i) sums[i][w] = fma(set(p[i * p_stride + j]), x, sums[i][w]);
+        MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) sums[i][w] = fma(set(p[i * p_stride + j]), x, sums[i][w]);
       }
     }
-    MGM_UNROLL for (int i = 0; i < kMr; ++i) MGM_UNROLL for (int w = 0; w < kWide; ++w) store(out + i * d + c + w * kLanes, sums[i][w]);
+    MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) MGM_SIMD_UNROLL for (int w = 0; w < kWide; ++w) store(out + i * d + c + w * kLanes, sums[i][w]);
   }
   for (; c < d; c += kLanes) {
     int const count = static_cast<int>(d - c < kLanes ? d - c : kLanes);
     F sums[kMr];
-    MGM_UNROLL for (int i = 0; i < kMr; ++i) sums[i] = F{};
+    MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) sums[i] = F{};
     for (Size j = 0; j < n; ++j) {
       F const x = count == kLanes ? load(v + j * v_stride + c) : load(v + j * v_stride + c, count);
-      MGM_UNROLL for (int i = 0; i < kMr; ++i) sums[i] = fma(set(p[i * p_stride + j]), x, sums[i]);
+      MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) sums[i] = fma(set(p[i * p_stride + j]), x, sums[i]);
     }
-    MGM_UNROLL for (int i = 0; i < kMr; ++i) store(out + i * d + c, sums[i], count);
+    MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) store(out + i * d + c, sums[i], count);
   }
 }
 

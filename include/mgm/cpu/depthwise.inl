@@ -17,20 +17,20 @@ void pack_conv7(T const* weight, Size stride, Size channels, float* packed) {
 template <Real T, bool kWhole>
 MGM_INLINE void conv7_lanes(detail::ConvTile<T> const& t, Size channel, int lanes, float const* weight, F bias, float* sums, Size stride) {
   F acc[kConvTile];
-  MGM_UNROLL for (int p = 0; p < kConvTile; ++p) acc[p] = bias;
+  MGM_SIMD_UNROLL for (int p = 0; p < kConvTile; ++p) acc[p] = bias;
   for (Size i = t.first_tap; i < t.last_tap; ++i) {
     T const* const row = t.row + i * t.row_stride + channel;
     F w[7];
-    MGM_UNROLL for (int j = 0; j < 7; ++j) w[j] = load(weight + (7 * i + j) * kLanes);
-    MGM_UNROLL for (int q = 0; q < kConvTile + 6; ++q) {
+    MGM_SIMD_UNROLL for (int j = 0; j < 7; ++j) w[j] = load(weight + (7 * i + j) * kLanes);
+    MGM_SIMD_UNROLL for (int q = 0; q < kConvTile + 6; ++q) {
       Size const at = t.left + q - 3;
       if (static_cast<std::uint64_t>(at) >= static_cast<std::uint64_t>(t.width)) continue;  // beyond either border: zero
       F const x = kWhole ? load(row + at * t.pixel_stride) : load(row + at * t.pixel_stride, lanes);
-      MGM_UNROLL for (int j = 0; j < 7; ++j)
+      MGM_SIMD_UNROLL for (int j = 0; j < 7; ++j)
         if (q - j >= 0 && q - j < kConvTile) acc[q - j] = fma(x, w[j], acc[q - j]);
     }
   }
-  MGM_UNROLL for (int p = 0; p < kConvTile; ++p) store(sums + p * stride, acc[p]);  // rows of sums are padded to whole vectors
+  MGM_SIMD_UNROLL for (int p = 0; p < kConvTile; ++p) store(sums + p * stride, acc[p]);  // rows of sums are padded to whole vectors
 }
 
 /// All channels of a tile of kConvTile output pixels; sums (kConvTile, stride), stride at least the channels rounded up to kLanes.

@@ -6,13 +6,13 @@ namespace mgm::inline v0::cpu::MGM_ISA {
 template <int kMr, bool kPair>
 MGM_NOINLINE void multiply(std::uint32_t const* __restrict a, std::uint32_t const* __restrict b, Size units, float* __restrict tile, bool add) {
   F low[kMr], high[kMr];
-  MGM_UNROLL for (int i = 0; i < kMr; ++i) {
+  MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) {
     low[i] = add ? load(tile + i * kCols) : F{};
     high[i] = add ? load(tile + i * kCols + kLanes) : F{};
   }
   for (Size u = 0; u < units; ++u, a += kRows, b += kCols) {
     U const b0 = *reinterpret_cast<Um const*>(b), b1 = *reinterpret_cast<Um const*>(b + kLanes);
-    MGM_UNROLL for (int i = 0; i < kMr; ++i) {
+    MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) {
       U const x = word(a[i]);
 #if MGM_ISA_LEVEL >= 3
       if constexpr (kPair) {
@@ -25,7 +25,7 @@ MGM_NOINLINE void multiply(std::uint32_t const* __restrict a, std::uint32_t cons
       high[i] = fma(as_float(b1), as_float(x), high[i]);
     }
   }
-  MGM_UNROLL for (int i = 0; i < kMr; ++i) {
+  MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) {
     store(tile + i * kCols, low[i]);
     store(tile + i * kCols + kLanes, high[i]);
   }

@@ -42,7 +42,7 @@ MGM_NOINLINE void pack_rows(T const* p, Size stride, int rows, Size k, int width
       T const* const source = p + first * stride + at;
       Size const left = k - at;
       if (left >= kStep && here == kLanes) {
-        MGM_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = load_units(source + i * stride);
+        MGM_SIMD_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = load_units(source + i * stride);
       } else {
         for (int i = 0; i < kLanes; ++i) {
           if (i >= here) r[i] = U{};
@@ -52,10 +52,10 @@ MGM_NOINLINE void pack_rows(T const* p, Size stride, int rows, Size k, int width
       transpose(r);
       Size const units = left >= kStep ? kLanes : (left + kPerUnit<T> - 1) / kPerUnit<T>;
       if (units == kLanes && lanes == kLanes) {
-        MGM_UNROLL for (int i = 0; i < kLanes; ++i) *reinterpret_cast<Um*>(to + i * width) = r[i];
+        MGM_SIMD_UNROLL for (int i = 0; i < kLanes; ++i) *reinterpret_cast<Um*>(to + i * width) = r[i];
       } else {
         U spilled[kLanes];
-        MGM_UNROLL for (int i = 0; i < kLanes; ++i) spilled[i] = r[i];
+        MGM_SIMD_UNROLL for (int i = 0; i < kLanes; ++i) spilled[i] = r[i];
         for (Size i = 0; i < units; ++i) store_words(to + i * width, spilled[i], lanes);
       }
       to += units * width;
@@ -67,7 +67,7 @@ MGM_NOINLINE void pack_rows(T const* p, Size stride, int rows, Size k, int width
 template <class T>
 MGM_NOINLINE void pack_cols(T const* p, Size stride, int cols, Size k, std::uint32_t* out) {
   for (Size at = 0; at < k; at += kPerUnit<T>, p += stride * kPerUnit<T>) {
-    MGM_UNROLL for (int half_ = 0; half_ < 2; ++half_, out += kLanes) {
+    MGM_SIMD_UNROLL for (int half_ = 0; half_ < 2; ++half_, out += kLanes) {
       int const first = half_ * kLanes, n = cols - first < 0 ? 0 : cols - first < kLanes ? cols - first : kLanes;
       U words{};
       if constexpr (kPairs<T>) {

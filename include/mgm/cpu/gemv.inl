@@ -61,21 +61,21 @@ MGM_NOINLINE void prepare(T const* p, Size k, float* to) {
 template <class T, int kMr, int kNr>
 MGM_NOINLINE void dot_rows(float const* a, Size a_stride, T const* w, Size w_stride, Size k, float* out) {
   F sums[kMr][kNr];
-  MGM_UNROLL for (int i = 0; i < kMr; ++i) MGM_UNROLL for (int j = 0; j < kNr; ++j) sums[i][j] = F{};
+  MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) MGM_SIMD_UNROLL for (int j = 0; j < kNr; ++j) sums[i][j] = F{};
   Size at = 0;
   for (; at + kStream <= k; at += kStream, a += kStepWords<T>) {
-    MGM_UNROLL for (int j = 0; j < kNr; ++j) {
+    MGM_SIMD_UNROLL for (int j = 0; j < kNr; ++j) {
       Stream<T> const s = load_stream(w + j * w_stride + at);
-      MGM_UNROLL for (int i = 0; i < kMr; ++i) sums[i][j] = accumulate(sums[i][j], s, a + i * a_stride);
+      MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) sums[i][j] = accumulate(sums[i][j], s, a + i * a_stride);
     }
   }
   if (at < k) {
-    MGM_UNROLL for (int j = 0; j < kNr; ++j) {
+    MGM_SIMD_UNROLL for (int j = 0; j < kNr; ++j) {
       Stream<T> const s = load_stream(w + j * w_stride + at, k - at);
-      MGM_UNROLL for (int i = 0; i < kMr; ++i) sums[i][j] = accumulate(sums[i][j], s, a + i * a_stride);
+      MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) sums[i][j] = accumulate(sums[i][j], s, a + i * a_stride);
     }
   }
-  MGM_UNROLL for (int i = 0; i < kMr; ++i) MGM_UNROLL for (int j = 0; j < kNr; ++j) out[i * kCols + j] = sum(sums[i][j]);
+  MGM_SIMD_UNROLL for (int i = 0; i < kMr; ++i) MGM_SIMD_UNROLL for (int j = 0; j < kNr; ++j) out[i * kCols + j] = sum(sums[i][j]);
 }
 /// The same for any numbers of rows.
 template <class T, int kNr>

@@ -8,9 +8,9 @@
 
 // Unrolls the loop that follows, whatever the optimisation level: accumulators must live in registers.
 #if defined(__clang__)
-#  define MGM_UNROLL _Pragma("clang loop unroll(full)")
+#  define MGM_SIMD_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#  define MGM_UNROLL _Pragma("GCC unroll 64")
+#  define MGM_SIMD_UNROLL _Pragma("GCC unroll 64")
 #endif
 
 #if defined(__x86_64__)

@@ -238,13 +238,13 @@ MGM_INLINE U lace_high(U a, U b) {
 }
 /// Transposes kLanes × kLanes words: log2(kLanes) rounds of lacing row i with row i + kLanes/2.
 MGM_INLINE void transpose(U (&r)[kLanes]) {
-  MGM_UNROLL for (int round = 1; round < kLanes; round *= 2) {
+  MGM_SIMD_UNROLL for (int round = 1; round < kLanes; round *= 2) {
     U t[kLanes];
-    MGM_UNROLL for (int i = 0; i < kLanes / 2; ++i) {
+    MGM_SIMD_UNROLL for (int i = 0; i < kLanes / 2; ++i) {
       t[2 * i] = lace_low(r[i], r[i + kLanes / 2]);
       t[2 * i + 1] = lace_high(r[i], r[i + kLanes / 2]);
     }
-    MGM_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = t[i];
+    MGM_SIMD_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = t[i];
   }
 }
 
