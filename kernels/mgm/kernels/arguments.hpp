@@ -43,13 +43,16 @@ void check_input(std::string_view what, View<T, R, Dev> v) {
 template <class T, int R, Device Dev>
 void check_output(std::string_view what, View<T, R, Dev> v) {
   check_input(what, v);
-  Size axes[R > 0 ? R : 1], reach = 0;
-  int count = 0;
-  for (int i = 0; i < R; ++i)
-    if (v.extent(i) > 1) axes[count++] = i;
-  std::sort(axes, axes + count, [&](Size a, Size b) { return v.stride(static_cast<int>(a)) < v.stride(static_cast<int>(b)); });
+  int axes[R > 0 ? R : 1] = {}, count = 0;
+  Size reach = 0;
+  for (int i = 0; i < R; ++i) {  // by stride, inserted: g++ 12 sees std::sort leave so short an array
+    if (v.extent(i) <= 1) continue;
+    int at = count++;
+    for (; at > 0 && v.stride(axes[at - 1]) > v.stride(i); --at) axes[at] = axes[at - 1];
+    axes[at] = i;
+  }
   for (int i = 0; i < count; ++i) {
-    int const axis = static_cast<int>(axes[i]);
+    int const axis = axes[i];
     require<ShapeError>(v.stride(axis) > reach, what, ": strides ", shape_text(v.strides()), " make elements of ", shape_text(v.extents()),
                         " lie on each other; an output needs room for each");
     reach += (v.extent(axis) - 1) * v.stride(axis);
