@@ -16,9 +16,9 @@ using support::Layout;
 using support::Matrix;
 
 // 1, primes, an access of each width and one more or less, a block's row and one more or less, many rows of few columns
-constexpr std::array<Size, 2> kShapes[] = {{1, 1},    {1, 2},   {2, 1},   {3, 5},   {5, 3},    {1, 7},   {2, 8},   {3, 9},    {4, 15},  {2, 16},  {3, 17}, {7, 31}, {2, 32},
-                                           {1, 33},   {13, 11}, {31, 2},  {64, 1},  {65, 3},   {2, 255}, {1, 256}, {3, 257},  {1, 1023}, {2, 1024}, {1, 1025}, {257, 4},
-                                           {513, 1}, {1, 4097}};
+constexpr std::array<Size, 2> kShapes[] = {{1, 1},   {1, 2},   {2, 1},   {3, 5},    {5, 3},    {1, 7},    {2, 8},   {3, 9},   {4, 15},
+                                           {2, 16},  {3, 17},  {7, 31},  {2, 32},   {1, 33},   {13, 11},  {31, 2},  {64, 1},  {65, 3},
+                                           {2, 255}, {1, 256}, {3, 257}, {1, 1023}, {2, 1024}, {1, 1025}, {257, 4}, {513, 1}, {1, 4097}};
 
 /// The same bits, or NaN in both.
 template <class T>
@@ -50,8 +50,9 @@ void expect_all(Matrix<T>& got, Size rows, Size columns, Want want) {
 
 template <class Pair>
 class Convert : public testing::Test {};
-using Pairs = testing::Types<std::tuple<float, float>, std::tuple<float, bf16>, std::tuple<float, half>, std::tuple<bf16, float>, std::tuple<bf16, bf16>,
-                             std::tuple<bf16, half>, std::tuple<half, float>, std::tuple<half, bf16>, std::tuple<half, half>>;
+using Pairs =
+    testing::Types<std::tuple<float, float>, std::tuple<float, bf16>, std::tuple<float, half>, std::tuple<bf16, float>,
+                   std::tuple<bf16, bf16>, std::tuple<bf16, half>, std::tuple<half, float>, std::tuple<half, bf16>, std::tuple<half, half>>;
 TYPED_TEST_SUITE(Convert, Pairs);
 
 TYPED_TEST(Convert, RoundsToNearestEven) {
@@ -61,7 +62,8 @@ TYPED_TEST(Convert, RoundsToNearestEven) {
     support::Numbers numbers(std::uint64_t(rows * 8191 + columns));
     int count = 0;
     auto const make = [&] {  // now and then what is hard to round: halfway, overflow, subnormal, infinite, no number
-      constexpr double kHard[] = {1 + 0x1p-8, 1 + 3 * 0x1p-8, 1 + 0x1p-11, 1 + 3 * 0x1p-11, 65519, 65520, -1e30, 0x1p-24, 0x1p-25, 0x1.8p-25, 1e-40, -0.0, INFINITY, -INFINITY, NAN};
+      constexpr double kHard[] = {1 + 0x1p-8, 1 + 3 * 0x1p-8, 1 + 0x1p-11, 1 + 3 * 0x1p-11, 65519,     65520, -1e30, 0x1p-24, 0x1p-25,
+                                  0x1.8p-25,  1e-40,          -0.0,        INFINITY,        -INFINITY, NAN};
       return count++ % 3 == 0 ? kHard[numbers.whole(0, 14)] : numbers.uniform();
     };
     Matrix<From> const x(ctx, layout, rows, columns, make);
@@ -136,7 +138,8 @@ TEST(ElementwiseArguments, AreRefusedByName) {
     V const null(nullptr, {2, 8}), odd(reinterpret_cast<float*>(reinterpret_cast<char*>(x.data()) + 1), {2, 8});
     V const fewer(x.data(), {2, 7}, {8, 1}), flat(x.data(), {2, 8}, {0, 1}), back(x.data(), {2, 8}, {-8, 1});
     support::expect_refused("convert: x: the pointer is null", [&] { kernels::convert<float, float, Dev>(stream, null, x.view()); });
-    support::expect_refused("convert: x: the pointer is not aligned", [&] { kernels::convert<float, bf16, Dev>(stream, odd, narrow.view()); });
+    support::expect_refused("convert: x: the pointer is not aligned",
+                            [&] { kernels::convert<float, bf16, Dev>(stream, odd, narrow.view()); });
     support::expect_refused("convert: out: expected shape (2, 8)", [&] { kernels::convert<float, float, Dev>(stream, x, fewer); });
     support::expect_refused("convert: out: overlaps x", [&] {
       kernels::convert<float, bf16, Dev>(stream, x, View<bf16, 2, Dev>(reinterpret_cast<bf16*>(x.data()), {2, 8}));
@@ -147,7 +150,9 @@ TEST(ElementwiseArguments, AreRefusedByName) {
       kernels::add<float, float, Dev>(stream, V(x.data(), {1, 8}), V(x.data() + 4, {1, 8}), V(x.data() + 4, {1, 8}));
     });
     support::expect_refused("scale: out: strides (0, 1)", [&] { kernels::scale<float, Dev>(stream, x, 2, flat); });
-    support::expect_refused("scale: x: extents (2, 8)", [&] { kernels::scale<float, Dev>(stream, V(x.data(), {2, 8}, {Size{1} << 61, 1}), 2, x.view()); });
+    support::expect_refused("scale: x: extents (2, 8)", [&] {
+      kernels::scale<float, Dev>(stream, V(x.data(), {2, 8}, {Size{1} << 61, 1}), 2, x.view());
+    });
     support::expect_refused("fill: out: the pointer is null", [&] { kernels::fill<float, Dev>(stream, 1, null); });
     V const nothing(nullptr, {0, 8});
     kernels::fill<float, Dev>(stream, 1, nothing), kernels::scale<float, Dev>(stream, nothing, 1, nothing);

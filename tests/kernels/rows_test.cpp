@@ -16,9 +16,10 @@ using support::Layout;
 using support::Matrix;
 
 // rows moved, rows of the table, columns: 1, primes, an access and one more or less, a block's row and one more or less
-constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},   {1, 3, 1},   {2, 2, 3},  {3, 5, 4},   {5, 3, 5},    {4, 7, 7},    {7, 4, 8},    {3, 11, 9},   {13, 2, 11},
-                                           {2, 13, 15}, {5, 5, 16},  {6, 4, 17}, {31, 7, 1},  {32, 9, 2},   {33, 17, 3},  {64, 8, 31},  {3, 4, 32},   {5, 6, 33},
-                                           {2, 3, 127}, {3, 2, 128}, {2, 4, 129}, {2, 3, 255}, {1, 2, 1024}, {2, 2, 1023}, {3, 3, 1025}, {257, 5, 4}, {1, 2, 4099}};
+constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},   {1, 3, 1},    {2, 2, 3},    {3, 5, 4},    {5, 3, 5},   {4, 7, 7},   {7, 4, 8},
+                                           {3, 11, 9},  {13, 2, 11},  {2, 13, 15},  {5, 5, 16},   {6, 4, 17},  {31, 7, 1},  {32, 9, 2},
+                                           {33, 17, 3}, {64, 8, 31},  {3, 4, 32},   {5, 6, 33},   {2, 3, 127}, {3, 2, 128}, {2, 4, 129},
+                                           {2, 3, 255}, {1, 2, 1024}, {2, 2, 1023}, {3, 3, 1025}, {257, 5, 4}, {1, 2, 4099}};
 
 template <class T>
 class Rows : public testing::Test {};
@@ -55,8 +56,10 @@ TYPED_TEST(Rows, GatherCopiesAndMarksWhatIsNotThere) {
     for (Size i = 0; i < count; ++i)
       for (Size c = 0; c < columns; ++c) {
         int const id = ids[std::size_t(i)];
-        if (id < 0 || id >= rows) ASSERT_TRUE(std::isnan(float(out(i, c)))) << i << ", " << c;
-        else ASSERT_EQ(float(out(i, c)), float(table(id, c))) << i << ", " << c;
+        if (id < 0 || id >= rows)
+          ASSERT_TRUE(std::isnan(float(out(i, c)))) << i << ", " << c;
+        else
+          ASSERT_EQ(float(out(i, c)), float(table(id, c))) << i << ", " << c;
       }
   });
 }
@@ -102,12 +105,15 @@ TEST(RowsArguments, AreRefusedByName) {
     auto const weights = list<float>(ctx, {1, 1, 1}), pair = list<float>(ctx, {1, 1});
     V const null(nullptr, {2, 8}), flat(out.data(), {3, 8}, {0, 1});
     support::expect_refused("gather: table: the pointer is null", [&] { kernels::gather<float, Dev>(stream, null, ids, out.view()); });
-    support::expect_refused("gather: ids: the pointer is null", [&] { kernels::gather<float, Dev>(stream, x, Ids(nullptr, {3}), out.view()); });
+    support::expect_refused("gather: ids: the pointer is null",
+                            [&] { kernels::gather<float, Dev>(stream, x, Ids(nullptr, {3}), out.view()); });
     support::expect_refused("gather: out: expected shape (2, 8)", [&] { kernels::gather<float, Dev>(stream, x, two, out.view()); });
     support::expect_refused("gather: out: strides (0, 1)", [&] { kernels::gather<float, Dev>(stream, x, ids, flat); });
     support::expect_refused("gather: out: overlaps table", [&] { kernels::gather<float, Dev>(stream, x, two, x.view()); });
-    support::expect_refused("scatter_add: rows: expected shape (2)", [&] { kernels::scatter_add<float, Dev>(stream, x, ids, pair, out.view()); });
-    support::expect_refused("scatter_add: weights: expected shape (2)", [&] { kernels::scatter_add<float, Dev>(stream, x, two, weights, out.view()); });
+    support::expect_refused("scatter_add: rows: expected shape (2)",
+                            [&] { kernels::scatter_add<float, Dev>(stream, x, ids, pair, out.view()); });
+    support::expect_refused("scatter_add: weights: expected shape (2)",
+                            [&] { kernels::scatter_add<float, Dev>(stream, x, two, weights, out.view()); });
     support::expect_refused("scatter_add: x: expected shape (*, 7)", [&] {
       kernels::scatter_add<float, Dev>(stream, x, two, pair, V(out.data(), {3, 7}, {8, 1}));
     });

@@ -11,7 +11,8 @@ inline constexpr Layout kLayouts[] = {Layout::odd, Layout::aligned, Layout::dens
 template <class T>
 class Matrix {
  public:
-  Matrix(mgm::Context<Dev>& ctx, Layout layout, mgm::Size rows, mgm::Size columns) : Matrix(ctx, layout, rows, columns, [] { return std::nan(""); }) {}
+  Matrix(mgm::Context<Dev>& ctx, Layout layout, mgm::Size rows, mgm::Size columns)
+      : Matrix(ctx, layout, rows, columns, [] { return std::nan(""); }) {}
   template <class Make>
   Matrix(mgm::Context<Dev>& ctx, Layout layout, mgm::Size rows, mgm::Size columns, Make make)
       : turned_(layout == Layout::turned), host_(filled(layout, rows, columns, make)), device_(ctx, host_) {}

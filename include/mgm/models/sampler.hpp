@@ -1,5 +1,5 @@
-/// From logits to a token. Random numbers are counter-based (Philox 4x32-10, Salmon et al. 2011), so that a seed and a position give the
-/// draw, whatever was drawn before.
+/// From logits to a token. Random numbers are counter-based (core/random.hpp), so that a seed and a position give the draw, whatever was
+/// drawn before.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <mgm/core/error.hpp>
+#include <mgm/core/random.hpp>
 
 namespace mgm::inline v0::models {
 
@@ -32,19 +33,7 @@ inline void check(Sampling const& s) {
   require<ArgumentError>(s.top_p > 0 && s.top_p <= 1, "sampling: top_p must lie in (0, 1], found ", s.top_p);
 }
 
-/// A number in [0, 1) with 53 random bits for (seed, position): Philox 4x32-10, key = seed, counter = position.
-[[nodiscard]] inline double philox_uniform(std::uint64_t seed, std::uint64_t position) {
-  std::uint32_t c[4] = {static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(position >> 32), 0, 0};
-  std::uint32_t k[2] = {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32)};
-  for (int round = 0; round < 10; ++round) {
-    std::uint64_t const a = std::uint64_t{0xD2511F53u} * c[0], b = std::uint64_t{0xCD9E8D57u} * c[2];
-    std::uint32_t const next[4] = {static_cast<std::uint32_t>(b >> 32) ^ c[1] ^ k[0], static_cast<std::uint32_t>(b),
-                                   static_cast<std::uint32_t>(a >> 32) ^ c[3] ^ k[1], static_cast<std::uint32_t>(a)};
-    std::copy(next, next + 4, c);
-    k[0] += 0x9E3779B9u, k[1] += 0xBB67AE85u;
-  }
-  return static_cast<double>(((std::uint64_t{c[1]} << 32) | c[0]) >> 11) * 0x1p-53;
-}
+using mgm::philox_uniform;
 
 /// The index of the largest logit, the lowest of equals. Throws NumericalError when a logit is NaN or none is above −infinity.
 [[nodiscard]] inline int greedy(std::span<float const> logits) {

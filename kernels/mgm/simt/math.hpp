@@ -8,6 +8,11 @@
 namespace mgm::inline v0::simt::inline MGM_TWIN {
 
 MGM_DEVICE float exp(float x);
+/// In double, 1 ulp, for draws that must not depend on the device.
+MGM_DEVICE double exp(double x);
+/// x·y and x + y, each rounded by itself: nothing is fused with what comes before or after.
+MGM_DEVICE float mul(float x, float y);
+MGM_DEVICE float add(float x, float y);
 MGM_DEVICE float log(float x);
 MGM_DEVICE float sqrt(float x);
 MGM_DEVICE float rsqrt(float x);

@@ -114,8 +114,8 @@ void map(simt::Stream<Dev> stream, char const* name, Op op, View<T, 2, Dev> out,
     auto const shape = MapShape::of(out.extent(0), simt::ceil_div(out.extent(1), vec));
     simt::launch(stream, {.name = name, .grid = shape.grid(), .block = MapTraits::kThreads}, kernel, shape, op, out, in...);
   };
-  if (is_aligned(out, kVec * int(sizeof(T))) && (is_aligned(in, kVec * int(sizeof(Ins))) && ...)) send(kVec, map_kernel<kVec, Op, T, Dev, Ins...>);
-  else send(1, map_kernel<1, Op, T, Dev, Ins...>);
+  bool const wide = is_aligned(out, kVec * int(sizeof(T))) && (is_aligned(in, kVec * int(sizeof(Ins))) && ...);
+  wide ? send(kVec, map_kernel<kVec, Op, T, Dev, Ins...>) : send(1, map_kernel<1, Op, T, Dev, Ins...>);
 }
 
 /// out = To(x): widening is exact, narrowing rounds to nearest even; From = To copies every bit.   x, out (N, C), any strides; `out` may

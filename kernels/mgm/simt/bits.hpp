@@ -1,0 +1,20 @@
+/// Bits of a word, as ballots give them. One body for all compilers, which know the pattern or take a dozen instructions.
+#pragma once
+#include <mgm/simt/platform.hpp>
+
+namespace mgm::inline v0::simt {
+
+/// How many bits are set.
+[[nodiscard]] MGM_HD constexpr int count_bits(unsigned word) {
+  word -= word >> 1 & 0x55555555u;
+  word = (word & 0x33333333u) + (word >> 2 & 0x33333333u);
+  word = (word + (word >> 4)) & 0x0F0F0F0Fu;
+  return static_cast<int>(word * 0x01010101u >> 24);
+}
+/// The bits below bit `i`, for i in [0, 32).
+[[nodiscard]] MGM_HD constexpr unsigned bits_below(int i) { return (1u << i) - 1u; }
+
+static_assert(count_bits(0) == 0 && count_bits(0xFFFFFFFFu) == 32 && count_bits(0x80010010u) == 3);
+static_assert(bits_below(0) == 0 && bits_below(31) == 0x7FFFFFFFu);
+
+}  // namespace mgm::inline v0::simt
