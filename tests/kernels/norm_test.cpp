@@ -31,7 +31,8 @@ TYPED_TEST(RowNorm, LayerNormMatchesDouble) {
       support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
       auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});
       auto const gain = support::dense<T>(numbers, Extents{channels}), bias = support::dense<T>(numbers, Extents{channels});
-      support::OnDevice const dx(ctx, x), dgain(ctx, gain), dbias(ctx, bias), dout(ctx, out);
+      support::OnDevice const dx(ctx, x); support::OnDevice const dgain(ctx, gain); support::OnDevice const dbias(ctx, bias);
+      support::OnDevice const dout(ctx, out);
       kernels::layer_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), dbias.view(), 1e-5f, dout.view());
       auto const got = dout.back();
       EXPECT_TRUE(got.intact());
@@ -59,7 +60,7 @@ TYPED_TEST(RowNorm, RmsNormMatchesDoubleAndWorksInPlace) {
         support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
         auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});
         auto const gain = support::dense<T>(numbers, Extents{channels});
-        support::OnDevice const dx(ctx, x), dgain(ctx, gain), dout(ctx, out);
+        support::OnDevice const dx(ctx, x); support::OnDevice const dgain(ctx, gain); support::OnDevice const dout(ctx, out);
         kernels::rms_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), 1e-5f, offset, dout.view());
         kernels::rms_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), 1e-5f, offset, dx.view());
         auto const got = dout.back(), in_place = dx.back();

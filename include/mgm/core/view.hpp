@@ -48,9 +48,9 @@ class View {
   MGM_HD constexpr View(T* data, Extents<R> extents) : data_(data), extents_(extents), strides_(extents.strides()) {}
   MGM_HD constexpr View(T* data, Extents<R> extents, Extents<R> strides) : data_(data), extents_(extents), strides_(strides) {}
   /// A View of T is a View of T const.
-  MGM_HD constexpr operator View<T const, R, Dev>() const  // NOLINT: borrowing read-only is always right
-    requires(!std::is_const_v<T>)
-  {
+  template <std::same_as<T> U>  // a template, since nvcc warns of a conversion to the type itself
+    requires(!std::is_const_v<U>)
+  MGM_HD constexpr operator View<U const, R, Dev>() const {  // NOLINT: borrowing read-only is always right
     return {data_, extents_, strides_};
   }
 

@@ -1,5 +1,6 @@
-/// Work on the Simt machine: the CUDA kernels, run and watched on the processor.
+/// Work on the Simt machine: the CUDA kernels, run and watched on the processor. In what nvcc compiles there is none.
 #pragma once
+#if !defined(__CUDACC__)
 #include <cstring>
 #include <memory>
 
@@ -96,3 +97,4 @@ class Context<Simt> : public ContextBase<Simt> {
 };
 
 }  // namespace mgm::inline v0
+#endif

@@ -9,8 +9,9 @@
 #if defined(__CUDACC__)
 #  define MGM_TWIN on_cuda
 #  define MGM_DEVICE __device__ __forceinline__
-/// Before `void x_kernel(…)`: an entry point for blocks of `threads` threads (and, if given, at least so many blocks a multiprocessor).
-#  define MGM_GLOBAL(...) __global__ __launch_bounds__(__VA_ARGS__)
+/// Before `void x_kernel(…)`: an entry point for blocks of `threads` threads, and at least so many blocks a multiprocessor: one, if not given.
+/// ptxas that is told of no second number takes as few registers as five blocks would have, and spills.
+#  define MGM_GLOBAL(...) __global__ __launch_bounds__(::mgm::simt::detail::threads_of(__VA_ARGS__), ::mgm::simt::detail::blocks_of(__VA_ARGS__))
 #  define MGM_UNROLL _Pragma("unroll")
 #else
 #  define MGM_TWIN on_host
@@ -37,6 +38,13 @@ struct Site {
 using KernelsFor = Cuda;
 #else
 using KernelsFor = Simt;
+#endif
+
+#if defined(__CUDACC__)
+namespace detail {
+constexpr int threads_of(int threads, int = 1) { return threads; }
+constexpr int blocks_of(int, int blocks = 1) { return blocks; }
+}  // namespace detail
 #endif
 
 inline constexpr int kWarp = 32;

@@ -19,9 +19,12 @@ struct DeviceInfo {
 
 /// How many devices there are, 0 also where there is no driver; `why` says so in words when given.
 [[nodiscard]] int device_count(std::string* why = nullptr);
+/// Whether CUDA knows the memory: device, managed or pinned; not the host's own. Throws DeviceError.
+[[nodiscard]] bool is_device_memory(void const* p);
 
 /// A stream on a device: the caller's, or one of its own that it ends. Every call to CUDA is checked; an error that was pending before a
-/// call is told apart from one of ours. All throw DeviceError, `allocate` MemoryError; nothing here waits for the whole device.
+/// call is told apart from one of ours. All throw DeviceError, `allocate` MemoryError; nothing here waits for the whole device. CUDA does not
+/// survive a fork: a child that uses its parent's Runtime gets a DeviceError that says so.
 class Runtime {
  public:
   Runtime(int device, ::CUstream_st* stream);
@@ -38,7 +41,9 @@ class Runtime {
   void synchronise();
 
  private:
-  int device_;
+  void ready(char const* what) const;  ///< throws for a fork and for what was pending before
+
+  int device_, process_;
   bool own_;
   ::CUstream_st* stream_ = nullptr;
   DeviceInfo info_;

@@ -24,7 +24,7 @@ struct Stream<Cuda> {
 /// A block's place in its grid, or a grid's extents.
 struct Grid {
   int x = 1, y = 1, z = 1;
-  MGM_HD constexpr Grid() = default;
+  constexpr Grid() = default;
   MGM_HD constexpr Grid(Size blocks, Size rows = 1, Size layers = 1)  // NOLINT: a count is a grid
       : x(static_cast<int>(blocks)), y(static_cast<int>(rows)), z(static_cast<int>(layers)) {}
   [[nodiscard]] constexpr Size count() const { return Size{x} * y * z; }

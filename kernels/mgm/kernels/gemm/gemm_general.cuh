@@ -48,8 +48,8 @@ void gemm_general_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilo
         MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) sum[a][b] = simt::fma(s.x[i][mine_m + a], s.w[i][mine_n + b], sum[a][b]);
     simt::sync_block();                                                            // before the panels are overwritten
   }
-  for (int a = 0; a < Tr::kPart; ++a)
-    for (int b = 0; b < Tr::kPart; ++b) {
+  MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a)
+    MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) {                               // unrolled: sums stay in registers
       Size const m = m0 + mine_m + a, n = n0 + mine_n + b;
       if (m < out.extent(0) && n < out.extent(1)) out(m, n) = simt::narrow<TOut>(tile::finish(epilogue, sum[a][b], m, n));
     }

@@ -1,0 +1,75 @@
+/// Calls to CUDA's runtime library: each is checked, and an error that was there before is never taken for one of ours.
+#pragma once
+#include <string>
+
+#include <cuda_runtime_api.h>
+#include <unistd.h>
+
+#include <mgm/core/error.hpp>
+
+namespace mgm::inline v0::simt::cuda {
+
+/// "cudaErrorInvalidValue (invalid argument)".
+inline std::string words(cudaError_t e) { return text(cudaGetErrorName(e), " (", cudaGetErrorString(e), ")"); }
+/// "13.0" of 13000.
+inline std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
+
+/// Whether after this error no call of the process succeeds any more: something that ran on the device broke it.
+inline bool is_sticky(cudaError_t e) {
+  switch (e) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorAssert:
+    case cudaErrorHardwareStackError:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorLaunchFailure:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorCudartUnloading: return true;
+    default: return false;
+  }
+}
+
+/// Throws DeviceError for a failed call, and leaves no error behind that the host program would find as its own.
+inline void check(std::string_view what, std::string_view call, cudaError_t e) {
+  if (e == cudaSuccess) [[likely]]
+    return;
+  (void)cudaGetLastError();
+  std::string_view const advice = is_sticky(e) ? "; work that was enqueued earlier broke the device, and this process cannot use it any more"
+                                  : e == cudaErrorInitializationError ? "; CUDA cannot be used in a process that was forked after it had started"
+                                                                      : "";
+  throw DeviceError(text(what, ": ", call, " failed: ", words(e), advice));
+}
+/// Throws DeviceError when an error of an earlier call or launch waits to be read; it stays there for its owner.
+inline void check_pending(std::string_view what) {
+  cudaError_t const e = cudaPeekAtLastError();
+  if (e == cudaSuccess) [[likely]]
+    return;
+  throw DeviceError(text(what, ": a CUDA error was pending before this call: ", words(e), "; it comes from a call or kernel that ran earlier, not from this one",
+                         is_sticky(e) ? ", and this process cannot use the device any more" : "; read it with cudaGetLastError"));
+}
+#define MGM_CUDA(what, call, ...) ::mgm::simt::cuda::check(what, #call, call(__VA_ARGS__))
+
+/// Makes a device the thread's current one for a scope.
+class OnDevice {
+ public:
+  explicit OnDevice(std::string_view what, int device) {
+    MGM_CUDA(what, cudaGetDevice, &before_);
+    if (before_ == device) return;
+    MGM_CUDA(what, cudaSetDevice, device);
+    changed_ = true;
+  }
+  OnDevice(OnDevice const&) = delete;
+  OnDevice& operator=(OnDevice const&) = delete;
+  ~OnDevice() {
+    if (changed_) (void)cudaSetDevice(before_);
+  }
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
+}  // namespace mgm::inline v0::simt::cuda
