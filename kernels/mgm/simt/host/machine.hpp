@@ -1,5 +1,6 @@
 /// The machine that `Simt` kernels run on: what it plays, in which order it runs threads, and what it has found. Owned by a Context<Simt>.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -67,6 +68,12 @@ class Machine {
     found_.reset();
     throw KernelError(message);
   }
+  /// Passes over the banks of shared memory that `ldmatrix` took, one a matrix, and those that rows on the same banks cost on top.
+  struct BankPasses {
+    Size least = 0, extra = 0;
+  };
+  [[nodiscard]] BankPasses ldmatrix_passes() const { return {ldmatrix_least_.load(), ldmatrix_extra_.load()}; }
+  void count_ldmatrix(int extra) { ldmatrix_least_.fetch_add(1, std::memory_order_relaxed), ldmatrix_extra_.fetch_add(extra, std::memory_order_relaxed); }
   /// Runners keep their stacks between launches.
   [[nodiscard]] std::unique_ptr<host::Runner> take_runner();
   void give_runner(std::unique_ptr<host::Runner> runner) noexcept;
@@ -76,6 +83,7 @@ class Machine {
   std::shared_ptr<Threads> threads_;
   std::mutex mutex_;
   std::optional<std::string> found_;
+  std::atomic<Size> ldmatrix_least_ = 0, ldmatrix_extra_ = 0;
   std::vector<std::unique_ptr<host::Runner>> idle_;
 };
 

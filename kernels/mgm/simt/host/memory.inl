@@ -9,24 +9,26 @@ namespace mgm::inline v0::simt::inline MGM_TWIN {
 
 namespace detail {
 template <class T, int N>
-MGM_DEVICE void check_aligned(void const* p, Site at) {
+MGM_DEVICE void check_access(void const* p, char const* how, Site at) {
   static_assert(sizeof(T) * N <= 16 && (sizeof(T) * N & (sizeof(T) * N - 1)) == 0, "one access moves 1, 2, 4, 8 or 16 bytes");
   if (reinterpret_cast<std::uintptr_t>(p) % (sizeof(T) * N) != 0) [[unlikely]]
     host::Runner::current->fail(text("an access of ", sizeof(T) * N, " bytes is misaligned by ",
                                      reinterpret_cast<std::uintptr_t>(p) % (sizeof(T) * N)), at);
+  if (host::AsyncCopies& copies = host::Runner::current->copies(); copies.any()) [[unlikely]]
+    if (std::string const found = copies.touched(p, sizeof(T) * N, how); !found.empty()) host::Runner::current->fail(found, at);
 }
 }  // namespace detail
 
 template <int N, class T>
 MGM_DEVICE Vec<T, N> load(T const* from, Site at) {
-  detail::check_aligned<T, N>(from, at);
+  detail::check_access<T, N>(from, "read", at);
   Vec<T, N> out;
   std::memcpy(&out, from, sizeof out);
   return out;
 }
 template <int N, class T>
 MGM_DEVICE void store(T* to, Vec<T, N> const& value, Site at) {
-  detail::check_aligned<T, N>(to, at);
+  detail::check_access<T, N>(to, "written", at);
   std::memcpy(to, &value, sizeof value);
 }
 template <int N, class T>

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <mgm/simt/host/async_copies.hpp>
 #include <mgm/simt/host/fiber.hpp>
 #include <mgm/simt/host/machine.hpp>
 #include <mgm/simt/platform.hpp>
@@ -56,6 +57,7 @@ class Runner {
   [[nodiscard]] Thread& self() const { return *self_; }
   [[nodiscard]] std::byte* shared() { return shared_base_; }
   [[nodiscard]] Stacks const* stacks() const { return stacks_.get(); }
+  [[nodiscard]] AsyncCopies& copies() { return copies_; }
   [[nodiscard]] std::uint64_t random() {  // xorshift: which turn, never which number a kernel computes
     random_ ^= random_ << 13, random_ ^= random_ >> 7, random_ ^= random_ << 17;
     return random_;
@@ -100,6 +102,7 @@ class Runner {
   Barrier barriers_[16];
   std::vector<std::byte> shared_;
   std::byte* shared_base_ = nullptr;
+  AsyncCopies copies_;
   Thread* self_ = nullptr;
   Fiber scheduler_;
   std::string failure_;
@@ -137,6 +140,7 @@ inline void Runner::prepare() {
   std::fill(shared_.begin(), shared_.end(), std::byte{0xFF});  // NaN in every float type
   auto const start = reinterpret_cast<std::uintptr_t>(shared_.data()) + kGuard;
   shared_base_ = shared_.data() + kGuard + (1024 - start % 1024) % 1024;
+  copies_.reset(shared_base_, shape_->shared, count);
   fresh_ = done_ = turn_ = 0;
   random_ = machine_->config().seed * 0x9E3779B97F4A7C15u + static_cast<std::uint64_t>(index_.x) * 2654435761u +
             static_cast<std::uint64_t>(index_.y) * 40503u + static_cast<std::uint64_t>(index_.z) + 88172645463325252u;
@@ -219,6 +223,7 @@ inline void Runner::finish() {
   Thread& me = *self_;
   me.state = Thread::State::done;
   ++done_;
+  if (std::string const found = copies_.left(me.index); !found.empty()) failure_ = text("simt: ", place(me, me.site), ": ", found);
   if (!stacks_->intact(me.stack)) failure_ = text("simt: kernel ", shape_->name, ": thread ", me.index, " used more than ", kStackBytes, " bytes of stack");
   free_stacks_.push_back(me.stack);
   if (barriers_[0].arrived > 0 && barriers_[0].arrived + done_ == shape_->block) release(barriers_[0]);
