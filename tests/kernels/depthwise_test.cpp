@@ -18,9 +18,10 @@ using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(DepthwiseNorm, Types);
 
 // H, W, C: 1, primes, sides below the window, one less and more than a warp and a block's pixels, more channels than are kept
-constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},  {1, 5, 3},  {2, 2, 17},  {6, 1, 16},  {7, 7, 33},  {3, 12, 8},  {9, 13, 20}, {5, 6, 64},  {12, 12, 12},
-                                           {1, 7, 31}, {7, 1, 32}, {8, 8, 5},   {3, 3, 63},  {4, 4, 65},  {2, 9, 96},  {1, 1, 192}, {2, 2, 200}, {4, 5, 128},
-                                           {5, 4, 129}, {8, 3, 24}, {16, 5, 8}, {15, 15, 2}, {11, 7, 40}, {1, 2, 384}, {1, 1, 3073}};
+constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},   {1, 5, 3},    {2, 2, 17},  {6, 1, 16},  {7, 7, 33},  {3, 12, 8}, {9, 13, 20},
+                                           {5, 6, 64},  {12, 12, 12}, {1, 7, 31},  {7, 1, 32},  {8, 8, 5},   {3, 3, 63}, {4, 4, 65},
+                                           {2, 9, 96},  {1, 1, 192},  {2, 2, 200}, {4, 5, 128}, {5, 4, 129}, {8, 3, 24}, {16, 5, 8},
+                                           {15, 15, 2}, {11, 7, 40},  {1, 2, 384}, {1, 1, 3073}};
 
 template <class T>
 std::vector<double> numbers_of(support::Guarded<T, 1> const& t) {
@@ -45,7 +46,8 @@ void check(Context<Dev>& ctx, Extents<3> shape, double middle, Launch&& launch) 
   EXPECT_TRUE(got.intact());
 
   ref::Array in(h, w, channels), size(h, w, channels), taps(1, 49, channels), sizes(1, 49, channels);
-  for (Size i = 0; i < h * w * channels; ++i) in.v[std::size_t(i)] = double(float(x.view()(i / channels / w, i / channels % w, i % channels)));
+  for (Size i = 0; i < h * w * channels; ++i)
+    in.v[std::size_t(i)] = double(float(x.view()(i / channels / w, i / channels % w, i % channels)));
   for (Size i = 0; i < 49 * channels; ++i) taps.v[std::size_t(i)] = double(float(weight.view()(i / channels, i % channels)));
   for (std::size_t i = 0; i < in.v.size(); ++i) size.v[i] = std::abs(in.v[i]);
   for (std::size_t i = 0; i < taps.v.size(); ++i) sizes.v[i] = std::abs(taps.v[i]);
@@ -62,14 +64,16 @@ void check(Context<Dev>& ctx, Extents<3> shape, double middle, Launch&& launch) 
       widest = std::max(widest, reach.v[std::size_t(n * channels + c)]), largest = std::max(largest, std::abs(v[c]));
     }
     double const rstd = 1 / std::sqrt(var + eps);
-    // 50 roundings of a sum; those and `depth` more of the mean; one of the difference. The variance errs by twice the deviation times that.
+    // 50 roundings of a sum; those and `depth` more of the mean; one of the difference. The variance errs by twice the deviation times
+    // that.
     double const sum_error = 50 * u * widest, d_error = 2 * sum_error + (depth + 2) * u * (largest + sum_error);
     double const r_error = d_error * rstd + std::pow(d_error * rstd, 2) + (depth / 2 + 5) * u;  // relative
     for (Size c = 0; c < channels; ++c) {
       double const d = v[c] - mean, scaled = d * rstd * g[std::size_t(c)], want = scaled + b[std::size_t(c)];
-      double const bound = std::abs(g[std::size_t(c)]) * d_error * rstd * (1 + r_error) + std::abs(scaled) * (r_error + 3 * u) + 2 * u * std::abs(want) +
-                           1.01 * support::kRoundoff<T> * (std::abs(want) + d_error * rstd) + 0x1p-25;
-      ASSERT_NEAR(float(got.view()(n / w, n % w, c)), want, bound) << support::type_of<T>() << " " << h << "x" << w << "x" << channels << " at " << n << ", " << c;
+      double const bound = std::abs(g[std::size_t(c)]) * d_error * rstd * (1 + r_error) + std::abs(scaled) * (r_error + 3 * u) +
+                           2 * u * std::abs(want) + 1.01 * support::kRoundoff<T> * (std::abs(want) + d_error * rstd) + 0x1p-25;
+      ASSERT_NEAR(float(got.view()(n / w, n % w, c)), want, bound)
+          << support::type_of<T>() << " " << h << "x" << w << "x" << channels << " at " << n << ", " << c;
     }
   }
 }
@@ -90,8 +94,8 @@ TEST(DepthwiseNormArguments, AreRefusedByName) {
     auto x = ctx.template empty<float>(Extents{Size{3}, Size{3}, Size{4}}), out = ctx.template empty<float>(x.extents());
     auto weight = ctx.template empty<float>(Extents{Size{49}, Size{4}});
     auto row = ctx.template empty<float>(Extents{Size{4}}), short_row = ctx.template empty<float>(Extents{Size{3}});
-    auto const refused = [&](View<float, 3, Dev> in, View<float, 2, Dev> w, View<float, 1, Dev> b, View<float, 1, Dev> g, View<float, 1, Dev> s,
-                             View<float, 3, Dev> to, std::string_view part) {
+    auto const refused = [&](View<float, 3, Dev> in, View<float, 2, Dev> w, View<float, 1, Dev> b, View<float, 1, Dev> g,
+                             View<float, 1, Dev> s, View<float, 3, Dev> to, std::string_view part) {
       try {
         kernels::depthwise_conv7_norm<float, Dev>(ctx.stream(), in, w, b, g, s, 1e-6f, to);
         ADD_FAILURE() << "accepted; expected a refusal that says " << part;
@@ -105,7 +109,8 @@ TEST(DepthwiseNormArguments, AreRefusedByName) {
     refused(x, weight, row, short_row, row, out, "depthwise_conv7_norm: gain: expected shape (4)");
     refused(x, weight, row, row, short_row, out, "depthwise_conv7_norm: norm_bias: expected shape (4)");
     refused(x, weight, row, row, row, x, "depthwise_conv7_norm: out: overlaps x");
-    refused({reinterpret_cast<float*>(reinterpret_cast<char*>(x.data()) + 2), {3, 3, 4}}, weight, row, row, row, out, "x: the pointer is not aligned");
+    refused({reinterpret_cast<float*>(reinterpret_cast<char*>(x.data()) + 2), {3, 3, 4}}, weight, row, row, row, out,
+            "x: the pointer is not aligned");
     View<float, 3, Dev> const none(nullptr, {0, 3, 4});
     kernels::depthwise_conv7_norm<float, Dev>(ctx.stream(), none, weight, row, row, row, 1e-6f, none);  // nothing
   });

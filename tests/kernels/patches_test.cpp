@@ -15,11 +15,13 @@ class Patches : public testing::Test {};
 using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(Patches, Types);
 
-// H, W, C, side: 1, primes, floored sides, no patch at all, sides and channels of the real models, one less and more than a block's elements
-constexpr std::array<Size, 4> kShapes[] = {{1, 1, 1, 1},   {3, 9, 2, 4},   {3, 3, 7, 1},   {3, 3, 7, 3},   {7, 5, 3, 2},   {28, 42, 3, 14}, {9, 11, 5, 2},
-                                           {16, 16, 3, 4}, {20, 12, 3, 4}, {2, 2, 192, 2}, {4, 6, 33, 2},  {8, 8, 16, 8},  {13, 1, 5, 1},   {1, 17, 3, 1},
-                                           {14, 14, 3, 14}, {15, 29, 3, 14}, {6, 4, 48, 2}, {32, 8, 4, 1},  {31, 33, 1, 1}, {32, 32, 1, 1},  {41, 25, 1, 1},
-                                           {6, 6, 5, 3},   {11, 22, 2, 11}, {5, 5, 1, 5},   {12, 12, 3, 4}};
+// H, W, C, side: 1, primes, floored sides, no patch at all, sides and channels of the real models, one less and more than a block's
+// elements
+constexpr std::array<Size, 4> kShapes[] = {{1, 1, 1, 1},    {3, 9, 2, 4},  {3, 3, 7, 1},    {3, 3, 7, 3},   {7, 5, 3, 2},
+                                           {28, 42, 3, 14}, {9, 11, 5, 2}, {16, 16, 3, 4},  {20, 12, 3, 4}, {2, 2, 192, 2},
+                                           {4, 6, 33, 2},   {8, 8, 16, 8}, {13, 1, 5, 1},   {1, 17, 3, 1},  {14, 14, 3, 14},
+                                           {15, 29, 3, 14}, {6, 4, 48, 2}, {32, 8, 4, 1},   {31, 33, 1, 1}, {32, 32, 1, 1},
+                                           {41, 25, 1, 1},  {6, 6, 5, 3},  {11, 22, 2, 11}, {5, 5, 1, 5},   {12, 12, 3, 4}};
 
 TYPED_TEST(Patches, AreCopiedInOrder) {
   using T = TypeParam;
@@ -37,7 +39,8 @@ TYPED_TEST(Patches, AreCopiedInOrder) {
         for (Size ky = 0; ky < p; ++ky)
           for (Size kx = 0; kx < p; ++kx)
             for (Size c = 0; c < channels; ++c)
-              ASSERT_EQ(float(got.view()(n, (ky * p + kx) * channels + c)), float(image.view()(n / columns * p + ky, n % columns * p + kx, c)))
+              ASSERT_EQ(float(got.view()(n, (ky * p + kx) * channels + c)),
+                        float(image.view()(n / columns * p + ky, n % columns * p + kx, c)))
                   << support::type_of<T>() << " " << h << "x" << w << "x" << channels << ", side " << p << ", at " << n;
     }
   });
@@ -60,7 +63,8 @@ TEST(PatchesArguments, AreRefusedByName) {
     refused(x, 4, out, "patches: out: expected shape (4, 32)");
     refused(x, 2, {x.data(), {16, 8}}, "patches: out: overlaps image");
     refused(x, 2, {out.data(), {16, 8}, {7, 1}}, "patches: out: strides (7, 1)");
-    kernels::patches<float, Dev>(ctx.stream(), View<float, 3, Dev>(nullptr, {0, 8, 2}), 2, View<float, 2, Dev>(nullptr, {0, 8}));  // nothing
+    kernels::patches<float, Dev>(ctx.stream(), View<float, 3, Dev>(nullptr, {0, 8, 2}), 2,
+                                 View<float, 2, Dev>(nullptr, {0, 8}));  // nothing
   });
 }
 

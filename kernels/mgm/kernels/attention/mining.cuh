@@ -1,5 +1,5 @@
-/// Patch info mining (Li et al. 2024, arXiv:2403.18814), reassociated: keys and values are never projected, the concatenated map never made.
-/// The general form. Token i reads the M cells x_ij beneath it, x = [up(S_0); up(S_1); …] of F channels, straight from the stage maps:
+/// Patch info mining (Li et al. 2024, arXiv:2403.18814), reassociated: keys and values are never projected, the concatenated map is never
+/// made. The general form. Token i reads the M cells x_ij beneath it, x = [up(S_0); up(S_1); …] of F channels, straight from the maps:
 ///   p_i = softmax_j( scale · r_ij Σ_c u_i[c] (x_ij[c] − μ_ij) ),   z_i = gain ⊙ Σ_j p_ij r_ij (x_ij − μ_ij) + bias
 /// u = key gain ⊙ (Wkᵀ q). What all cells of a token have in common left the softmax: no key bias, no product with Wk or Wv over cells.
 #pragma once
@@ -120,13 +120,13 @@ void mining_kernel(View<float const, 2, Dev> u, MiningGrid grid, MiningStages<T,
 /// `probabilities` (N, M) or empty; other strides any. Sums in float. Scores that are NaN become 0, infinite ones the largest numbers of T.
 /// Enqueues and returns. Throws ShapeError, ArgumentError and LimitError naming the argument.
 template <Real T, KernelDevice Dev>
-void mining(simt::Stream<Dev> stream, In<float, 2, Dev> u, MiningGrid grid, std::span<MiningStage<T, Dev> const> stages, In<float, 2, Dev> mean,
-            In<float, 2, Dev> rstd, float scale, In<T, 1, Dev> gain, In<T, 1, Dev> bias, Out<T, 2, Dev> z,
+void mining(simt::Stream<Dev> stream, In<float, 2, Dev> u, MiningGrid grid, std::span<MiningStage<T, Dev> const> stages,
+            In<float, 2, Dev> mean, In<float, 2, Dev> rstd, float scale, In<T, 1, Dev> gain, In<T, 1, Dev> bias, Out<T, 2, Dev> z,
             std::type_identity_t<View<float, 2, Dev>> probabilities = {}) {
   Size const rows = mean.extent(0), cols = mean.extent(1), tokens = grid.rows * grid.cols;
   if (grid.rows == 0 || grid.cols == 0) return;
-  require<ShapeError>(grid.rows >= 1 && grid.cols >= 1 && rows >= 1 && cols >= 1 && rows % grid.rows == 0 && cols % grid.cols == 0, "mining: ", rows,
-                      "x", cols, " cells do not divide among ", grid.rows, "x", grid.cols, " tokens");
+  require<ShapeError>(grid.rows >= 1 && grid.cols >= 1 && rows >= 1 && cols >= 1 && rows % grid.rows == 0 && cols % grid.cols == 0,
+                      "mining: ", rows, "x", cols, " cells do not divide among ", grid.rows, "x", grid.cols, " tokens");
   require<LimitError>(rows < Size{1} << 30 && cols < Size{1} << 30 && rows * cols / tokens < Size{1} << 30,
                       "mining: sides of cells, and cells of a token, must be below 2³⁰, found ", rows, "x", cols, " cells");
   auto const given = check_stages<T, Dev>("mining", stages, rows, cols);
@@ -148,8 +148,8 @@ void mining(simt::Stream<Dev> stream, In<float, 2, Dev> u, MiningGrid grid, std:
                mining_kernel<T, Dev>, u, grid, given, mean, rstd, scale, gain, bias, z, probabilities);
 }
 
-/// `tokens` tokens of `channels` from maps of `map_elements` in all, of which a token reads `pixels` elements (52 224 at 768 px): one pass of
-/// dots, one of sums.
+/// `tokens` tokens of `channels` from maps of `map_elements` in all, of which a token reads `pixels` elements (52 224 at 768 px): one
+/// pass of dots, one of sums.
 constexpr Cost mining_cost(Size tokens, Size channels, Size map_elements, Size pixels, Size bytes) {
   return {map_elements * bytes + tokens * channels * (bytes + 4), 4 * tokens * pixels};
 }

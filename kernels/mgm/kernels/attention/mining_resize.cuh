@@ -52,15 +52,16 @@ void resize_twice_kernel(View<T const, 3, Dev> map, Size full_rows, Size full_co
     float sum = 0;
     MGM_UNROLL for (int i = 0; i < 4; ++i) {
       float across = 0;
-      MGM_UNROLL for (int j = 0; j < 4; ++j) across = simt::fma(cols.weight[j], simt::widen(map(rows.index[i], cols.index[j], c)), across);
+      MGM_UNROLL for (int j = 0; j < 4; ++j)
+        across = simt::fma(cols.weight[j], simt::widen(map(rows.index[i], cols.index[j], c)), across);
       sum = simt::fma(rows.weight[i], across, sum);
     }
     out(v, u, c) = simt::narrow<T>(sum);
   }
 }
 
-/// out = resize(resize(map, full), (h', w')) for every channel, bilinear, half-pixel centres, borders replicated; sums in float, one rounding.
-/// From a map of the full side to half of it this is the mean of 2×2 pixels. map (h, w, C), out (h', w', C), any strides.
+/// out = resize(resize(map, full), (h', w')) for every channel, bilinear, half-pixel centres, borders replicated; sums in float, one
+/// rounding. From a map of the full side to half of it this is the mean of 2×2 pixels. map (h, w, C), out (h', w', C), any strides.
 /// Enqueues and returns. Throws ShapeError, ArgumentError and LimitError naming the argument.
 template <Real T, KernelDevice Dev>
 void resize_twice(simt::Stream<Dev> stream, In<T, 3, Dev> map, Size full_rows, Size full_cols, Out<T, 3, Dev> out) {
@@ -78,6 +79,8 @@ void resize_twice(simt::Stream<Dev> stream, In<T, 3, Dev> map, Size full_rows, S
 }
 
 /// `taps` pixels of the map for each of out's n pixels of c channels: 16 at most, 4 for the mean of 2×2.
-constexpr Cost resize_twice_cost(Size map_pixels, Size n, Size taps, Size c, Size bytes) { return {(map_pixels + n) * c * bytes, 2 * taps * n * c}; }
+constexpr Cost resize_twice_cost(Size map_pixels, Size n, Size taps, Size c, Size bytes) {
+  return {(map_pixels + n) * c * bytes, 2 * taps * n * c};
+}
 
 }  // namespace mgm::inline v0::kernels

@@ -17,8 +17,8 @@ struct MiningStages {
   int count = 0;
 };
 
-/// Refuses what no kernel could read: no stage or too many, taps that are not as many as the cells, empty maps, channels that are not dense.
-/// Taps lie in device memory and cannot be read here; they must name pixels of their map.
+/// Refuses what no kernel could read: no stage or too many, taps that are not as many as the cells, empty maps, channels that are not
+/// dense. Taps lie in device memory and cannot be read here; they must name pixels of their map.
 template <Real T, KernelDevice Dev>
 [[nodiscard]] MiningStages<T, Dev> check_stages(std::string_view what, std::span<MiningStage<T, Dev> const> stages, Size rows, Size cols) {
   constexpr Size kMost = MiningStages<T, Dev>::kMost;
@@ -27,7 +27,8 @@ template <Real T, KernelDevice Dev>
   MiningStages<T, Dev> out;
   for (auto const& stage : stages) {
     std::string const name = text(what, ": stage ", out.count);
-    check_input(name + ", map", stage.map), check_input(name + ", taps of rows", stage.rows), check_input(name + ", taps of columns", stage.cols);
+    check_input(name + ", map", stage.map);
+    check_input(name + ", taps of rows", stage.rows), check_input(name + ", taps of columns", stage.cols);
     check_shape(name + ", taps of rows", stage.rows, rows), check_shape(name + ", taps of columns", stage.cols, cols);
     require<ShapeError>(stage.map.count() > 0, name, ", map: a map of shape ", shape_text(stage.map.extents()), " has no pixels");
     require<ShapeError>(stage.map.stride(2) == 1 || stage.map.extent(2) == 1, name, ", map: channels must be dense, found strides ",

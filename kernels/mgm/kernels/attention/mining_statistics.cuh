@@ -54,6 +54,8 @@ void mining_statistics(simt::Stream<Dev> stream, std::span<MiningStage<T, Dev> c
 }
 
 /// `cells` cells of `channels` from maps of `map_elements` in all: each map read once, four neighbour products an element.
-constexpr Cost mining_statistics_cost(Size cells, Size map_elements, Size bytes) { return {map_elements * bytes + 8 * cells, 8 * map_elements}; }
+constexpr Cost mining_statistics_cost(Size cells, Size map_elements, Size bytes) {
+  return {map_elements * bytes + 8 * cells, 8 * map_elements};
+}
 
 }  // namespace mgm::inline v0::kernels

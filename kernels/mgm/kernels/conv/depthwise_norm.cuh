@@ -1,5 +1,6 @@
 /// Depthwise 7×7 convolution and the LayerNorm that follows it in ConvNeXt (Liu et al. 2022, arXiv:2201.03545), in one pass.
-///   out(y, x) = LN(conv(y, x); gain, norm_bias, eps),   conv(y, x, c) = bias(c) + Σ_{i,j<7} weight(7i + j, c) · in(y + i − 3, x + j − 3, c)
+///   out(y, x) = LN(conv(y, x); gain, norm_bias, eps)
+///   conv(y, x, c) = bias(c) + Σ_{i,j<7} weight(7i + j, c) · in(y + i − 3, x + j − 3, c)
 #pragma once
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/arguments.hpp>
@@ -12,7 +13,7 @@ namespace mgm::inline v0::kernels {
 
 struct DepthwiseNormTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // pixels per block, one warp each; not measured yet
-  static constexpr int kKept = 3072;                        // channels of a pixel whose sums are kept, the largest ConvNeXt's; more are made anew
+  static constexpr int kKept = 3072;  // channels whose sums are kept, the widest ConvNeXt's; those of more are made anew
 };
 
 /// Where one pixel's 49 taps lie: those that the map has.
@@ -21,22 +22,23 @@ struct Conv7Window {
   View<T const, 3, Dev> x;
   int top, left, first_row, last_row, first_col, last_col;  // tap (i, j) reads pixel (top + i, left + j); [first, last) exist
   MGM_DEVICE Conv7Window(View<T const, 3, Dev> map, int row, int col)
-      : x(map), top(row - 3), left(col - 3), first_row(top < 0 ? -top : 0), last_row(end(top, map.extent(0))), first_col(left < 0 ? -left : 0),
-        last_col(end(left, map.extent(1))) {}
+      : x(map), top(row - 3), left(col - 3), first_row(top < 0 ? -top : 0), last_row(end(top, map.extent(0))),
+        first_col(left < 0 ? -left : 0), last_col(end(left, map.extent(1))) {}
   MGM_DEVICE static int end(int from, Size extent) { return extent - from < 7 ? static_cast<int>(extent) - from : 7; }
   /// The convolution's sum at channel c, taps in reading order.
   MGM_DEVICE float sum(View<T const, 2, Dev> weight, float bias, Size c) const {
     float sum = bias;
     for (int i = first_row; i < last_row; ++i)
-      for (int j = first_col; j < last_col; ++j) sum = simt::fma(simt::widen(weight(7 * i + j, c)), simt::widen(x(top + i, left + j, c)), sum);
+      for (int j = first_col; j < last_col; ++j)
+        sum = simt::fma(simt::widen(weight(7 * i + j, c)), simt::widen(x(top + i, left + j, c)), sum);
     return sum;
   }
 };
 
 template <class T, class Dev>
 MGM_GLOBAL(DepthwiseNormTraits::kThreads)
-void depthwise_conv7_norm_kernel(View<T const, 3, Dev> x, View<T const, 2, Dev> weight, View<T const, 1, Dev> bias, View<T const, 1, Dev> gain,
-                                 View<T const, 1, Dev> norm_bias, float eps, int kept, View<T, 3, Dev> out) {
+void depthwise_conv7_norm_kernel(View<T const, 3, Dev> x, View<T const, 2, Dev> weight, View<T const, 1, Dev> bias,
+                                 View<T const, 1, Dev> gain, View<T const, 1, Dev> norm_bias, float eps, int kept, View<T, 3, Dev> out) {
   using Tr = DepthwiseNormTraits;
   Size const n = Size{simt::block_idx().x} * Tr::kWarps + simt::warp_idx();
   if (n >= x.extent(0) * x.extent(1)) return;                                  // whole warps leave together
@@ -77,7 +79,8 @@ void depthwise_conv7_norm(simt::Stream<Dev> stream, In<T, 3, Dev> x, In<T, 2, De
   check_shape("depthwise_conv7_norm: out", out, x.extent(0), x.extent(1), channels);
   check_output("depthwise_conv7_norm: out", out), check_apart("depthwise_conv7_norm: out", out, "x", x);
   for (int i = 0; i < 3; ++i)
-    require<LimitError>(x.extent(i) < (Size{1} << 31) - 8, "depthwise_conv7_norm: x: extents must be below 2³¹ − 8, found ", shape_text(x.extents()));
+    require<LimitError>(x.extent(i) < (Size{1} << 31) - 8, "depthwise_conv7_norm: x: extents must be below 2³¹ − 8, found ",
+                        shape_text(x.extents()));
   if (out.count() == 0) return;
   int const kept = static_cast<int>(std::min<Size>(channels, Tr::kKept));
   simt::launch(stream,
