@@ -22,7 +22,9 @@ template <class T>
 struct AttentionInputs {
   Guarded<T, 3> q, k, v, out;
   explicit AttentionInputs(AttentionCase const& c, mgm::Size guard = 3, mgm::Size offset = 1)
-      : q({c.queries, c.heads, c.width}, guard, offset), k({c.keys, c.kv_heads, c.width}, guard, offset), v({c.keys, c.kv_heads, c.width}, guard, offset),
+      : q({c.queries, c.heads, c.width}, guard, offset),
+        k({c.keys, c.kv_heads, c.width}, guard, offset),
+        v({c.keys, c.kv_heads, c.width}, guard, offset),
         out({c.queries, c.heads, c.width}, guard, offset) {
     Numbers numbers(static_cast<std::uint64_t>(c.queries * 3001 + c.keys * 31 + c.heads + c.width));
     auto const dense = [&] { return numbers.uniform(); };
@@ -30,22 +32,29 @@ struct AttentionInputs {
   }
 };
 
+/// What a form of attention rounds, for a row that sees so many keys: roundings (in units of 2⁻²⁴) of a score's sum of products, of the
+/// sums over keys, how often a state is rescaled at most, the type in which p meets v, and its least number.
+struct AttentionRounding {
+  double dot = 0, sums = 0, rescalings = 0, probability = 0, smallest = 0;
+};
+
 /// How far a row may be off. With u = 2⁻²⁴ and A = max_j scale·Σ_c|q||k|:
-/// - a score's sum of d products errs by d·u·A, its scaling by u·A; s − top by 2·A·u, exp by 4u: each p errs by e = ((d + 3)·A + 4)·u relatively;
-/// - each of the `chunks` rescalings multiplies by exp(peak − top): (2·A + 5)·u where the peak moved, at most; nothing where it did not;
-/// - both the numerator and the mass carry them; their sums err by (keys + chunks)·u and the quotient by u;
-/// - all is relative to max|v|; `probability` is the roundoff of the type in which p meets v; the result is rounded to T.
-/// The sum is doubled nowhere; second-order terms are covered by the factor 1.01 + the last constant.
+/// - a score errs by (dot + 1)·A·u, s − top by 2·A·u, exp by 4u: each p errs by e = ((dot + 3)·A + 4)·u relatively;
+/// - each rescaling multiplies by exp(peak − top), which errs by (2·A + 5)·u where the peak moved; where it did not, by nothing;
+/// - both the numerator and the mass carry them (hence 2·e), and the roundings of their sums; the quotient errs by u;
+/// - where p is rounded before it meets v, the numerator alone carries it: relatively, or by the least number where p is below all others,
+///   against a mass that is 1 or more;
+/// - all is relative to max|v|; the result is rounded to T. Terms of second order are covered by the factor 1.01.
 template <class T>
-double attention_bound(double reach, mgm::Size width, mgm::Size keys, mgm::Size chunks, double largest, double want, double probability = 0) {
-  double const u = 0x1p-24, p = ((double(width) + 3) * reach + 4) * u + double(chunks) * (2 * reach + 5) * u + probability;
-  double const error = largest * 1.01 * (2 * p + 2 * double(keys + chunks) * u + u);
+double attention_bound(AttentionRounding const& r, double reach, double largest, double want) {
+  double const u = 0x1p-24, e = ((r.dot + 3) * reach + 4) * u + r.rescalings * (2 * reach + 5) * u;
+  double const error = largest * 1.01 * (2 * e + 2 * r.sums * u + u + r.probability + r.smallest);
   return error + kRoundoff<T> * (std::abs(want) + error) + 0x1p-24;
 }
 
-/// Compares all of `got` with plain loops in double; chunks of `chunk` keys meet a rescaling each.
-template <class T>
-void expect_attention(AttentionCase const& c, AttentionInputs<T> const& in, Guarded<T, 3> const& got, double scale, mgm::Size chunk, double probability = 0) {
+/// Compares all of `got` with plain loops in double; `rounding(seen)` is an AttentionRounding.
+template <class T, class Rounding>
+void expect_attention(AttentionCase const& c, AttentionInputs<T> const& in, Guarded<T, 3> const& got, double scale, Rounding rounding) {
   EXPECT_TRUE(got.intact()) << type_of<T>() << ": " << c.name();
   mgm::Size const group = c.heads / c.kv_heads;
   double worst = 0;
@@ -65,7 +74,7 @@ void expect_attention(AttentionCase const& c, AttentionInputs<T> const& in, Guar
       }
       for (mgm::Size x = 0; x < c.width; ++x) {
         double const expected = want[static_cast<std::size_t>(x)], error = std::abs(double(float(got.view()(i, h, x))) - expected);
-        double const share = error / attention_bound<T>(reach, c.width, seen, (seen + chunk - 1) / chunk, largest, expected, probability);
+        double const share = error / attention_bound<T>(rounding(seen), reach, largest, expected);
         if (!(share <= worst)) worst = share, where = mgm::text("query ", i, ", head ", h, ", channel ", x);  // NaN comes through
       }
     }

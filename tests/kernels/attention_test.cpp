@@ -17,13 +17,22 @@ class Attention : public testing::Test {};
 using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(Attention, Types);
 
-// Least; each count around a chunk of 32 keys and a block of 16 rows; shared heads; widths around a lane's steps, a slice of 64, both traits.
-constexpr AttentionCase kCases[] = {
-    {1, 1, 1, 1, 1, false},   {1, 2, 1, 1, 2},          {2, 2, 1, 1, 3},          {3, 5, 2, 1, 5},        {1, 31, 3, 3, 7},         {1, 32, 2, 2, 8},
-    {1, 33, 4, 1, 12},        {5, 33, 1, 1, 16, false}, {15, 17, 1, 1, 24},       {16, 16, 2, 2, 31},     {17, 40, 1, 1, 32},       {4, 64, 4, 2, 33},
-    {3, 65, 6, 2, 40, false}, {19, 19, 2, 1, 48},       {7, 70, 1, 1, 63},        {13, 13, 1, 1, 64},     {2, 95, 2, 2, 65, false}, {1, 129, 8, 1, 80},
-    {5, 9, 2, 2, 96},         {9, 37, 1, 1, 127},       {3, 34, 2, 1, 128},       {2, 33, 1, 1, 129},     {1, 40, 2, 1, 192},       {3, 41, 1, 1, 256, false},
-    {2, 7, 2, 2, 257},        {1, 35, 1, 1, 511},       {2, 33, 2, 1, 512, false}};
+// Least; counts around a chunk of 32 keys and a block of 16 rows; shared heads; widths around a lane's steps and a slice of 64.
+constexpr AttentionCase kCases[] = {{1, 1, 1, 1, 1, false},   {1, 2, 1, 1, 2},    {2, 2, 1, 1, 3},          {3, 5, 2, 1, 5},
+                                    {1, 31, 3, 3, 7},         {1, 32, 2, 2, 8},   {1, 33, 4, 1, 12},        {5, 33, 1, 1, 16, false},
+                                    {15, 17, 1, 1, 24},       {16, 16, 2, 2, 31}, {17, 40, 1, 1, 32},       {4, 64, 4, 2, 33},
+                                    {3, 65, 6, 2, 40, false}, {19, 19, 2, 1, 48}, {7, 70, 1, 1, 63},        {13, 13, 1, 1, 64},
+                                    {2, 95, 2, 2, 65, false}, {1, 129, 8, 1, 80}, {5, 9, 2, 2, 96},         {9, 37, 1, 1, 127},
+                                    {3, 34, 2, 1, 128},       {2, 33, 1, 1, 129}, {1, 40, 2, 1, 192},       {3, 41, 1, 1, 256, false},
+                                    {2, 7, 2, 2, 257},        {1, 35, 1, 1, 511}, {2, 33, 2, 1, 512, false}};
+
+/// A product and a sum for each channel, one rescaling and two sums for each 32 keys, five sums of the mass over the lanes.
+auto rounding(AttentionCase const& c) {
+  return [d = double(c.width)](Size seen) {
+    Size const chunks = (seen + 31) / 32;
+    return support::AttentionRounding{.dot = d, .sums = double(seen + chunks + 5), .rescalings = double(chunks)};
+  };
+}
 
 TYPED_TEST(Attention, GeneralMatchesDouble) {
   using T = TypeParam;
@@ -33,7 +42,7 @@ TYPED_TEST(Attention, GeneralMatchesDouble) {
       float const scale = 2 / std::sqrt(float(c.width));
       support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), out(ctx, in.out);
       kernels::attention_general<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), scale, c.causal, out.view());
-      support::expect_attention<T>(c, in, out.back(), double(scale), 32);
+      support::expect_attention<T>(c, in, out.back(), double(scale), rounding(c));
     }
   });
 }
@@ -91,7 +100,8 @@ TYPED_TEST(Attention, GeneralRowsDoNotDependOnTheirNeighbours) {
                                          hv.view().slice(0, 0, c.seen(first + 1)), 0.7f, true, each.view().slice(0, first, rows));
       auto const one = each.back(), together = all.back();
       for (Size h = 0; h < c.heads; ++h)
-        for (Size x = 0; x < c.width; ++x) ASSERT_EQ(float(one.view()(i, h, x)), float(together.view()(i, h, x))) << i << ' ' << h << ' ' << x;
+        for (Size x = 0; x < c.width; ++x)
+          ASSERT_EQ(float(one.view()(i, h, x)), float(together.view()(i, h, x))) << i << ' ' << h << ' ' << x;
     }
   });
 }
@@ -101,29 +111,34 @@ TEST(AttentionStrides, MayBeAny) {
   support::on_each_machine([](Context<Dev>& ctx) {
     AttentionCase const c{3, 37, 4, 2, 10};
     AttentionInputs<float> in(c);
-    support::Guarded<float, 3> turned_k({c.kv_heads, c.width, c.keys}), turned_v({c.kv_heads, c.keys, c.width}), turned_out({c.heads, c.queries, c.width});
+    support::Guarded<float, 3> turned_k({c.kv_heads, c.width, c.keys}), turned_v({c.kv_heads, c.keys, c.width});
+    support::Guarded<float, 3> const turned_out({c.heads, c.queries, c.width});
     for (Size j = 0; j < c.keys; ++j)
       for (Size g = 0; g < c.kv_heads; ++g)
         for (Size x = 0; x < c.width; ++x) turned_k.view()(g, x, j) = in.k.view()(j, g, x), turned_v.view()(g, j, x) = in.v.view()(j, g, x);
     support::OnDevice const q(ctx, in.q), k(ctx, turned_k), v(ctx, turned_v), out(ctx, turned_out);
     auto const kv = k.view(), vv = v.view(), ov = out.view();
-    kernels::attention_general<float, Dev>(ctx.stream(), q.view(), View<float const, 3, Dev>(kv.data(), {c.keys, c.kv_heads, c.width}, {kv.stride(2), kv.stride(0), kv.stride(1)}),
-                                           View<float const, 3, Dev>(vv.data(), {c.keys, c.kv_heads, c.width}, {vv.stride(1), vv.stride(0), 1}), 0.5f, true,
-                                           View<float, 3, Dev>(ov.data(), {c.queries, c.heads, c.width}, {ov.stride(1), ov.stride(0), 1}));
+    kernels::attention_general<float, Dev>(
+        ctx.stream(), q.view(),
+        View<float const, 3, Dev>(kv.data(), {c.keys, c.kv_heads, c.width}, {kv.stride(2), kv.stride(0), kv.stride(1)}),
+        View<float const, 3, Dev>(vv.data(), {c.keys, c.kv_heads, c.width}, {vv.stride(1), vv.stride(0), 1}), 0.5f, true,
+        View<float, 3, Dev>(ov.data(), {c.queries, c.heads, c.width}, {ov.stride(1), ov.stride(0), 1}));
     auto const got = out.back();
     EXPECT_TRUE(got.intact());
     for (Size i = 0; i < c.queries; ++i)
       for (Size h = 0; h < c.heads; ++h)
         for (Size x = 0; x < c.width; ++x) in.out.view()(i, h, x) = got.view()(h, i, x);
-    support::expect_attention<float>(c, in, in.out, 0.5, 32);
+    support::expect_attention<float>(c, in, in.out, 0.5, rounding(c));
   });
 }
 
 TEST(AttentionArguments, AreRefusedByName) {
   support::on_each_machine([](Context<Dev>& ctx) {
-    auto q = ctx.template empty<float>(Extents{Size{2}, Size{4}, Size{8}}), k = ctx.template empty<float>(Extents{Size{3}, Size{2}, Size{8}});
+    auto q = ctx.template empty<float>(Extents{Size{2}, Size{4}, Size{8}}),
+         k = ctx.template empty<float>(Extents{Size{3}, Size{2}, Size{8}});
     auto out = ctx.template empty<float>(Extents{Size{2}, Size{4}, Size{8}});
-    auto const refused = [&](View<float, 3, Dev> qq, View<float, 3, Dev> kk, View<float, 3, Dev> vv, View<float, 3, Dev> oo, std::string_view part) {
+    auto const refused = [&](View<float, 3, Dev> qq, View<float, 3, Dev> kk, View<float, 3, Dev> vv, View<float, 3, Dev> oo,
+                             std::string_view part) {
       try {
         kernels::attention_general<float, Dev>(ctx.stream(), qq, kk, vv, 1, true, oo);
         ADD_FAILURE() << "accepted; expected a refusal that says " << part;
@@ -133,7 +148,8 @@ TEST(AttentionArguments, AreRefusedByName) {
     };
     using V = View<float, 3, Dev>;
     refused(V(nullptr, {2, 4, 8}), k, k, out, "attention: q: the pointer is null");
-    refused(q, V(reinterpret_cast<float*>(reinterpret_cast<char*>(k.data()) + 2), {3, 2, 8}), k, out, "attention: k: the pointer is not aligned");
+    refused(q, V(reinterpret_cast<float*>(reinterpret_cast<char*>(k.data()) + 2), {3, 2, 8}), k, out,
+            "attention: k: the pointer is not aligned");
     refused(q, V(k.data(), {3, 2, 7}), k, out, "attention: k: expected shape (*, *, 8)");
     refused(q, k, V(k.data(), {2, 2, 8}), out, "attention: v: expected shape (3, 2, 8)");
     refused(q, k, k, V(out.data(), {2, 4, 7}), "attention: out: expected shape (2, 4, 8)");
@@ -142,8 +158,8 @@ TEST(AttentionArguments, AreRefusedByName) {
     refused(V(q.data(), {4, 2, 8}), k, k, V(out.data(), {4, 2, 8}), "4 causal queries need as many keys");
     refused(q, V(k.data(), {0, 2, 8}), V(k.data(), {0, 2, 8}), out, "attention: k: no keys");
     refused(q, V(k.data(), {3, 2, 8}, {-16, 8, 1}), k, out, "attention: k: strides must not be negative");
-    refused(V(q.data(), {1, 1, 513}, {0, 0, 0}), V(k.data(), {1, 1, 513}, {0, 0, 0}), V(k.data(), {1, 1, 513}, {0, 0, 0}), V(out.data(), {1, 1, 513}),
-            "at most 512");
+    refused(V(q.data(), {1, 1, 513}, {0, 0, 0}), V(k.data(), {1, 1, 513}, {0, 0, 0}), V(k.data(), {1, 1, 513}, {0, 0, 0}),
+            V(out.data(), {1, 1, 513}), "at most 512");
     kernels::attention_general<float, Dev>(ctx.stream(), V(nullptr, {0, 4, 8}), k, k, 1, true, V(nullptr, {0, 4, 8}));  // nothing
   });
 }

@@ -17,9 +17,10 @@ using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(Rope, Types);
 
 // least, primes, around a block's 256 pairs, the real models' heads
-constexpr std::array<Size, 3> kShapes[] = {{1, 1, 2},   {1, 1, 4},   {2, 1, 2},   {3, 1, 6},   {1, 5, 8},   {7, 3, 10},  {2, 2, 12},  {5, 1, 14},  {4, 4, 16},
-                                           {1, 8, 64},  {1, 4, 128}, {3, 7, 24},  {2, 4, 64},  {17, 3, 10}, {1, 1, 256}, {1, 1, 510}, {1, 1, 512}, {1, 3, 171 * 2},
-                                           {257, 1, 2}, {1, 257, 2}, {16, 16, 2}, {2, 32, 128}, {3, 1, 256}, {5, 5, 80},  {1, 56, 128}};
+constexpr std::array<Size, 3> kShapes[] = {{1, 1, 2},    {1, 1, 4},   {2, 1, 2},   {3, 1, 6},       {1, 5, 8},   {7, 3, 10},  {2, 2, 12},
+                                           {5, 1, 14},   {4, 4, 16},  {1, 8, 64},  {1, 4, 128},     {3, 7, 24},  {2, 4, 64},  {17, 3, 10},
+                                           {1, 1, 256},  {1, 1, 510}, {1, 1, 512}, {1, 3, 171 * 2}, {257, 1, 2}, {1, 257, 2}, {16, 16, 2},
+                                           {2, 32, 128}, {3, 1, 256}, {5, 5, 80},  {1, 56, 128}};
 
 /// Angles as positions first, first + 1, … give them.
 support::Guarded<float, 3> table_for(Size rows, Size width, Size first) {
@@ -71,7 +72,8 @@ TYPED_TEST(Rope, QuarterTurnsAreExact) {
       for (Size t = 0; t < rows; ++t)
         for (Size i = 0; i < width / 2; ++i) {
           int const quarter = numbers.whole(0, 3);
-          table.view()(t, 0, i) = quarter % 2 == 0 ? float(1 - quarter) : 0.0f, table.view()(t, 1, i) = quarter % 2 == 1 ? float(2 - quarter) : 0.0f;
+          table.view()(t, 0, i) = quarter % 2 == 0 ? float(1 - quarter) : 0.0f,
+                             table.view()(t, 1, i) = quarter % 2 == 1 ? float(2 - quarter) : 0.0f;
         }
       support::OnDevice const dx(ctx, x), dtable(ctx, table);
       kernels::rope<T, Dev>(ctx.stream(), dx.view(), dtable.view());
@@ -79,7 +81,8 @@ TYPED_TEST(Rope, QuarterTurnsAreExact) {
       for (Size t = 0; t < rows; ++t)
         for (Size h = 0; h < heads; ++h)
           for (Size i = 0; i < width / 2; ++i) {
-            float const a = float(x.view()(t, h, i)), b = float(x.view()(t, h, width / 2 + i)), cos = table.view()(t, 0, i), sin = table.view()(t, 1, i);
+            float const a = float(x.view()(t, h, i)), b = float(x.view()(t, h, width / 2 + i)), cos = table.view()(t, 0, i),
+                        sin = table.view()(t, 1, i);
             ASSERT_EQ(float(got.view()(t, h, i)), a * cos - b * sin);
             ASSERT_EQ(float(got.view()(t, h, width / 2 + i)), b * cos + a * sin);
           }
@@ -104,7 +107,8 @@ TEST(RopeStrides, TurnsOnlyTheHeadsGiven) {
 
 TEST(RopeArguments, AreRefusedByName) {
   support::on_each_machine([](Context<Dev>& ctx) {
-    auto x = ctx.template empty<float>(Extents{Size{2}, Size{3}, Size{8}}), table = ctx.template empty<float>(Extents{Size{2}, Size{2}, Size{4}});
+    auto x = ctx.template empty<float>(Extents{Size{2}, Size{3}, Size{8}}),
+         table = ctx.template empty<float>(Extents{Size{2}, Size{2}, Size{4}});
     auto const refused = [&](View<float, 3, Dev> xx, View<float, 3, Dev> tt, std::string_view part) {
       try {
         kernels::rope<float, Dev>(ctx.stream(), xx, tt);

@@ -8,8 +8,8 @@ namespace mgm::inline v0::kernels {
 /// Head widths that attention takes, in elements.
 inline constexpr Size kMaxHeadWidth = 512;
 
-/// q, out (Tq, heads, d); k, v (Tk, kv_heads, d); heads a multiple of kv_heads; Tk at least 1, and at least Tq where `causal`; d at most 512;
-/// `out` apart from all. Throws ShapeError and ArgumentError naming the argument.
+/// q, out (Tq, heads, d); k, v (Tk, kv_heads, d); heads a multiple of kv_heads; Tk at least 1, and at least Tq where `causal`; d at most
+/// 512; `out` apart from all. Throws ShapeError and ArgumentError naming the argument.
 template <class T, KernelDevice Dev>
 void check_attention(In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, bool causal, Out<T, 3, Dev> out) {
   check_input("attention: q", q), check_input("attention: k", k), check_input("attention: v", v), check_output("attention: out", out);

@@ -27,7 +27,8 @@ struct AttentionGeneralTraits {
 
 /// Scores of one warp's rows against the lane's key of the chunk at `first`: (kRows), unscaled. All threads of the block take part.
 template <class Tr, class T, class Dev>
-MGM_DEVICE void attention_scores(typename Tr::Shared& s, View<T const, 3, Dev> k, Size first, int head, int active, float (&score)[Tr::kRows]) {
+MGM_DEVICE void attention_scores(typename Tr::Shared& s, View<T const, 3, Dev> k, Size first, int head, int active,
+                                 float (&score)[Tr::kRows]) {
   int const width = static_cast<int>(k.extent(2)), lane = simt::lane_idx(), row = simt::warp_idx() * Tr::kRows;
   for (int c0 = 0; c0 < width; c0 += Tr::kSlice) {
     int const count = width - c0 < Tr::kSlice ? width - c0 : Tr::kSlice;
@@ -54,13 +55,14 @@ void attention_general_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, 
   int const lane = simt::lane_idx(), warp = simt::warp_idx(), width = static_cast<int>(q.extent(2)), head = simt::block_idx().y;
   int const group = static_cast<int>(q.extent(1) / k.extent(1)), rows_here = simt::block_dim() / simt::kWarp * Tr::kRows;
   Size const rows = q.extent(0) * group, first_row = Size{simt::block_idx().x} * rows_here, keys = k.extent(0);
-  auto const reach = [&](Size row) {                                                  // keys that a row sees: never fewer than the row before
+  auto const reach = [&](Size row) {  // keys that a row sees: never fewer than the row before
     return row >= rows ? 0 : causal ? keys - q.extent(0) + row / group + 1 : keys;
   };
   for (int r = 0; r < rows_here; ++r) {                                               // (rows, d)
     Size const row = first_row + r;
     if (row < rows)
-      for (int c = simt::thread_idx(); c < width; c += simt::block_dim()) s.q[r][c] = simt::widen(q(row / group, head * group + row % group, c));
+      for (int c = simt::thread_idx(); c < width; c += simt::block_dim())
+        s.q[r][c] = simt::widen(q(row / group, head * group + row % group, c));
   }
   Size const mine = first_row + warp * Tr::kRows;                                     // the warp's first row
   int const active = rows - mine <= 0 ? 0 : rows - mine < Tr::kRows ? static_cast<int>(rows - mine) : Tr::kRows;
@@ -80,7 +82,7 @@ void attention_general_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, 
       peak[a] = top, mass[a] = mass[a] * keep + p, s.p[warp][a][lane] = p;
       MGM_UNROLL for (int i = 0; i < kSteps; ++i) sum[a][i] *= keep;
     }
-    simt::sync_warp();                                                                // p is there; the next chunk's barriers keep it until read
+    simt::sync_warp();  // p is there; the next chunk's barriers keep it until read
     Size const left = (active > 0 ? reach(mine + active - 1) : 0) - first;
     for (int j = 0; j < simt::kWarp && j < left; ++j) {
       T const* const value = v.row(first + j, Size{head});
@@ -103,10 +105,12 @@ void attention_general_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, 
   }
 }
 
-/// q, out (Tq, heads, d), k, v (Tk, kv_heads, d), any strides. Causal: query i stands at position Tk − Tq + i and sees no later key, not even
-/// where that holds NaN. Scores, softmax and sums in float. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// q, out (Tq, heads, d), k, v (Tk, kv_heads, d), any strides. Causal: query i stands at position Tk − Tq + i and sees no later key, not
+/// even where that holds NaN. Scores, softmax and sums in float. Enqueues and returns. Throws ShapeError and ArgumentError naming the
+/// argument.
 template <Real T, KernelDevice Dev>
-void attention_general(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, bool causal, Out<T, 3, Dev> out) {
+void attention_general(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, bool causal,
+                       Out<T, 3, Dev> out) {
   check_attention<T, Dev>(q, k, v, causal, out);
   if (out.count() == 0) return;
   Size const rows = q.extent(0) * (q.extent(1) / k.extent(1));
@@ -114,7 +118,9 @@ void attention_general(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> 
     using Tr = AttentionGeneralTraits<kSteps>;
     Size const warps = std::min<Size>(simt::ceil_div(rows, Tr::kRows), Tr::kWarps);
     simt::launch(stream,
-                 {.name = "attention_general", .grid = {simt::ceil_div(rows, warps * Tr::kRows), k.extent(1)}, .block = static_cast<int>(32 * warps),
+                 {.name = "attention_general",
+                  .grid = {simt::ceil_div(rows, warps * Tr::kRows), k.extent(1)},
+                  .block = static_cast<int>(32 * warps),
                   .shared = sizeof(typename Tr::Shared)},
                  attention_general_kernel<kSteps, T, Dev>, q, k, v, scale, causal, out);
   };

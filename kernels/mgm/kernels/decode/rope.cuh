@@ -27,8 +27,8 @@ void rope_kernel(View<T, 3, Dev> x, View<float const, 3, Dev> table) {
   at_b = simt::narrow<T>(simt::fma(b, cos, a * sin));
 }
 
-/// x (T, heads, d), any strides, d even; table (T, 2, d/2): cosines, then sines. Products in float, one rounding to T. Enqueues and returns.
-/// Throws ShapeError and ArgumentError naming the argument.
+/// x (T, heads, d), any strides, d even; table (T, 2, d/2): cosines, then sines. Products in float, one rounding to T. Enqueues and
+/// returns. Throws ShapeError and ArgumentError naming the argument.
 template <Real T, KernelDevice Dev>
 void rope(simt::Stream<Dev> stream, Out<T, 3, Dev> x, In<float, 3, Dev> table) {
   check_output("rope: x", x), check_input("rope: table", table);
