@@ -1,4 +1,4 @@
-/// What happens to a sum before it is stored (core/epilogue.hpp), one element, in float.
+/// What happens to sums before they are stored (core/epilogue.hpp), in float: one element, or eight neighbours at once.
 #pragma once
 #include <mgm/core/epilogue.hpp>
 #include <mgm/simt/math.hpp>
@@ -16,6 +16,62 @@ MGM_DEVICE float finish(Epilogue<T, Dev> const& e, float sum, Size m, Size n) {
   if (e.factor.data()) y *= simt::widen(e.factor(m, n));
   if (e.residual.data()) y += simt::widen(e.residual(m, n));
   return y;
+}
+
+/// Eight elements from an address that is aligned to 16 bytes.
+template <class T>
+MGM_DEVICE void load_eight(float (&to)[8], T const* from) {
+  if constexpr (sizeof(T) == 2) {
+    auto const v = simt::load<8>(from);
+    MGM_UNROLL for (int i = 0; i < 8; ++i) to[i] = simt::widen(v[i]);
+  } else {
+    auto const v = simt::load<4>(from), u = simt::load<4>(from + 4);
+    MGM_UNROLL for (int i = 0; i < 4; ++i) to[i] = v[i], to[4 + i] = u[i];
+  }
+}
+template <class T>
+MGM_DEVICE void store_eight(T* to, float const (&from)[8]) {
+  if constexpr (sizeof(T) == 2) {
+    simt::Vec<T, 8> v;
+    MGM_UNROLL for (int i = 0; i < 8; ++i) v[i] = simt::narrow<T>(from[i]);
+    simt::store<8>(to, v);
+  } else {
+    simt::store<4>(to, simt::Vec<T, 4>{from[0], from[1], from[2], from[3]});
+    simt::store<4>(to + 4, simt::Vec<T, 4>{from[4], from[5], from[6], from[7]});
+  }
+}
+
+/// Finishes columns [n, n + 8) of row m from `sums`, which lie in shared memory, and stores those that `out` has. `wide`: rows and vectors of
+/// `out` and the epilogue are dense and begin on 16 bytes,
+/// so that eight move at once.
+template <class T, class TOut, class Dev>
+MGM_DEVICE void finish_eight(Epilogue<T, Dev> const& e, float const* sums, Size m, Size n, bool wide, View<TOut, 2, Dev> out) {
+  if (!wide || n + 8 > out.extent(1)) {
+    for (int i = 0; i < 8 && n + i < out.extent(1); ++i) out(m, n + i) = simt::narrow<TOut>(finish(e, sums[i], m, n + i));
+    return;
+  }
+  float y[8], v[8];
+  load_eight(y, sums);
+  MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] *= e.alpha;
+  if (e.bias.data()) {
+    load_eight(v, e.bias.data() + n);
+    MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] += v[i];
+  }
+  if (e.activation != Activation::none)
+    MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] = simt::activate(e.activation, y[i]);
+  if (e.scale.data()) {
+    load_eight(v, e.scale.data() + n);
+    MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] *= v[i];
+  }
+  if (e.factor.data()) {
+    load_eight(v, e.factor.row(m) + n);
+    MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] *= v[i];
+  }
+  if (e.residual.data()) {
+    load_eight(v, e.residual.row(m) + n);
+    MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] += v[i];
+  }
+  store_eight(out.row(m) + n, y);
 }
 
 }  // namespace mgm::inline v0::tile

@@ -1,0 +1,129 @@
+/// The matrix product on tensor cores: bf16 and f16, sums in float.
+///   out = epilogue(x·wᵀ), w (N, K);  or epilogue(x·w), w (K, N)
+/// A block makes kM×kN of `out`. Panels of kK along K come to shared memory by asynchronous copies, kStages − 1 of them under way while
+/// one is multiplied; each warp keeps its part of the sums in registers. K runs upwards in steps of 16 whatever the tile, so that the choice
+/// of tile, which depends on M, changes no bit. Written for sm_80 and up; sm_90's own instructions are not used. Not measured on any GPU.
+#pragma once
+#include <mgm/core/cost.hpp>
+#include <mgm/kernels/gemm/gemm_arguments.hpp>
+#include <mgm/simt/barrier.hpp>
+#include <mgm/simt/launch.hpp>
+#include <mgm/tile/epilogue.hpp>
+#include <mgm/tile/fragment.hpp>
+#include <mgm/tile/shared_tile.hpp>
+
+namespace mgm::inline v0::kernels {
+
+/// Tile of a block, depth of a panel, panels in shared memory, warps along M and N.
+template <int kM_, int kN_, int kK_, int kStages_, int kWarpsM_, int kWarpsN_>
+struct GemmMmaTraits {
+  static constexpr int kM = kM_, kN = kN_, kK = kK_, kStages = kStages_, kWarpsM = kWarpsM_, kWarpsN = kWarpsN_;
+  static constexpr int kWarpM = kM / kWarpsM, kWarpN = kN / kWarpsN, kWarps = kWarpsM * kWarpsN, kThreads = 32 * kWarps;
+  static constexpr int kPartsM = kWarpM / 16, kPartsN = kWarpN / 8;  // instructions that a warp's part takes for 16 of K
+  static_assert(kWarpM % 16 == 0 && kWarpN % 16 == 0 && kK % 16 == 0 && kStages >= 2);
+};
+using GemmMmaLarge = GemmMmaTraits<128, 128, 32, 4, 2, 4>;  // 64 KB; each warp 64×32: 64 registers of sums
+using GemmMmaSmall = GemmMmaTraits<64, 64, 64, 3, 2, 2>;    // 48 KB; where large tiles are too few for the multiprocessors
+
+/// w's tile as it lies in memory: (N, K), or (K, N) when `kTurned`.
+template <class Tr, class T, bool kTurned>
+struct GemmMmaShared {
+  using X = tile::SharedTile<T, Tr::kM, Tr::kK>;
+  using W = std::conditional_t<kTurned, tile::SharedTile<T, Tr::kK, Tr::kN>, tile::SharedTile<T, Tr::kN, Tr::kK>>;
+  struct Panel {
+    X x;
+    W w;
+  };
+  union {
+    Panel panel[Tr::kStages];
+    float part[Tr::kWarps][16][Tr::kWarpN + 8];  // a warp's sums on their way to rows; + 8: pairs of a half warp fall on different banks
+  };
+};
+
+template <class Tr, class T, class TOut, bool kTurned, class Dev>
+MGM_GLOBAL(Tr::kThreads)
+void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, bool wide, View<TOut, 2, Dev> out) {
+  using Shared = GemmMmaShared<Tr, T, kTurned>;
+  auto& s = simt::shared<Shared>();
+  int const warp = simt::warp_idx(), lane = simt::lane_idx(), warp_m = warp / Tr::kWarpsN * Tr::kWarpM, warp_n = warp % Tr::kWarpsN * Tr::kWarpN;
+  Size const m0 = Size{simt::block_idx().x} * Tr::kM, n0 = Size{simt::block_idx().y} * Tr::kN;  // neighbours share w's tile
+  int const panels = static_cast<int>((x.extent(1) + Tr::kK - 1) / Tr::kK);
+  tile::TileCopy<T, typename Shared::X, Tr::kThreads> copy_x(x, m0, 0, simt::thread_idx());
+  tile::TileCopy<T, typename Shared::W, Tr::kThreads> copy_w(w, kTurned ? 0 : n0, kTurned ? n0 : 0, simt::thread_idx());
+  auto const fetch = [&](int p) {
+    if (p < panels) {
+      copy_x.read(s.panel[p % Tr::kStages].x), copy_w.read(s.panel[p % Tr::kStages].w);
+      copy_x.go_right();
+      if constexpr (kTurned) copy_w.go_down();
+      else copy_w.go_right();
+    }
+    simt::copy_async_commit();                                                     // one group a panel, also behind the last
+  };
+
+  float sum[Tr::kPartsM][Tr::kPartsN][4] = {};                                     // (kWarpM, kWarpN) over the warp
+  MGM_UNROLL for (int p = 0; p < Tr::kStages - 1; ++p) fetch(p);
+  for (int p = 0; p < panels; ++p) {
+    simt::copy_async_wait<Tr::kStages - 2>();
+    simt::sync_block();                                                            // panel p is there for all; panel p − 1 is done with
+    fetch(p + Tr::kStages - 1);
+    auto const& panel = s.panel[p % Tr::kStages];
+    MGM_UNROLL for (int k = 0; k < Tr::kK; k += 16) {
+      unsigned a[Tr::kPartsM][4], b[Tr::kPartsN][2];                               // (kWarpM, 16), (16, kWarpN)
+      MGM_UNROLL for (int i = 0; i < Tr::kPartsM; ++i) tile::load_left(a[i], panel.x, warp_m + 16 * i, k);
+      MGM_UNROLL for (int j = 0; j < Tr::kPartsN; j += 2) {
+        if constexpr (kTurned) tile::load_right_turned(b[j], b[j + 1], panel.w, warp_n + 8 * j, k);
+        else tile::load_right(b[j], b[j + 1], panel.w, warp_n + 8 * j, k);
+      }
+      simt::mma_outer<T>(sum, a, b);
+    }
+  }
+  simt::copy_async_wait<0>();
+  simt::sync_block();                                                              // before panels become parts
+
+  auto& part = s.part[warp];                                                       // (16, kWarpN)
+  MGM_UNROLL for (int i = 0; i < Tr::kPartsM; ++i) {
+    MGM_UNROLL for (int j = 0; j < Tr::kPartsN; ++j)
+      MGM_UNROLL for (int h = 0; h < 2; ++h) {
+        simt::Coord const c = simt::Mma16x8x16::d(lane, 2 * h);
+        simt::store<2>(&part[c.row][8 * j + c.col], simt::Vec<float, 2>{sum[i][j][2 * h], sum[i][j][2 * h + 1]});
+      }
+    simt::sync_warp();
+    for (int e = lane; e < 16 * Tr::kPartsN; e += simt::kWarp) {
+      int const row = e / Tr::kPartsN, col = e % Tr::kPartsN * 8;
+      Size const m = m0 + warp_m + 16 * i + row, n = n0 + warp_n + col;
+      if (m < out.extent(0) && n < out.extent(1)) tile::finish_eight(epilogue, &part[row][col], m, n, wide, out);
+    }
+    simt::sync_warp();                                                             // before the part is overwritten
+  }
+}
+
+/// Whether x (M, K) and w (N, K) can take this form: K and, where w's rows run along N, N are dense, and rows begin on 16 bytes.
+template <Real T, KernelDevice Dev>
+[[nodiscard]] bool gemm_mma_fits(View<T const, 2, Dev> x, View<T const, 2, Dev> w) {
+  View<T const, 2, Dev> const turned(w.data(), {w.extent(1), w.extent(0)}, {w.stride(1), w.stride(0)});
+  return sizeof(T) == 2 && is_aligned(x, 16) && (is_aligned(w, 16) || is_aligned(turned, 16)) && w.extent(0) <= Size{65535} * GemmMmaSmall::kN &&
+         x.extent(1) < (Size{1} << 28);
+}
+
+/// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — and out (M, N) of T or float; rows of x and w begin on 16 bytes and are
+/// dense along one axis, w along either. `out` and the epilogue may lie as they like; where all begin on 16 bytes they move in eights.
+/// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+template <class Tr, simt::HalfReal T, class TOut, KernelDevice Dev>
+void gemm_mma(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
+  check_gemm<T, TOut, Dev>(x, w, e, out);
+  require<ArgumentError>(gemm_mma_fits<T, Dev>(x, w),
+                         "gemm_mma: x and w need dense rows that begin on 16 bytes, and K below 2^28; take gemm_general for others");
+  Size const m = out.extent(0), n = out.extent(1), k = x.extent(1);
+  if (out.count() == 0) return;
+  auto const send = [&](auto turned, View<T const, 2, Dev> weight) {
+    constexpr bool kTurned = decltype(turned)::value;
+    simt::launch(stream,
+                 {.name = Tr::kM >= 128 ? "gemm_mma_large" : "gemm_mma_small", .grid = {simt::ceil_div(m, Tr::kM), simt::ceil_div(n, Tr::kN)},
+                  .block = Tr::kThreads, .shared = sizeof(GemmMmaShared<Tr, T, kTurned>)},
+                 gemm_mma_kernel<Tr, T, TOut, kTurned, Dev>, x, weight, e, is_wide(e, out), out);
+  };
+  if (is_aligned<T const>(w, 16)) send(std::false_type{}, w);
+  else send(std::true_type{}, {w.data(), {k, n}, {w.stride(1), w.stride(0)}});
+}
+
+}  // namespace mgm::inline v0::kernels
