@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include <mgm/core/view.hpp>
-#include <mgm/simt/stream.hpp>
+#include <mgm/simt/runtime.hpp>
 
 namespace mgm::inline v0::kernels {
 
@@ -21,7 +21,8 @@ std::pair<std::uintptr_t, std::uintptr_t> bytes_of(View<T, R, Dev> v) {
 }
 }  // namespace detail
 
-/// Not null unless empty, aligned to its elements, no extent or stride below zero, no more elements than 64 bits of bytes can count.
+/// Not null unless empty, aligned to its elements, no extent or stride below zero, no more elements than 64 bits of bytes can count; on Cuda
+/// in memory that CUDA knows.
 template <class T, int R, Device Dev>
 void check_input(std::string_view what, View<T, R, Dev> v) {
   Size span = sizeof(T);
@@ -38,6 +39,8 @@ void check_input(std::string_view what, View<T, R, Dev> v) {
   require<ArgumentError>(v.data() != nullptr, what, ": the pointer is null, the shape ", shape_text(v.extents()));
   require<ArgumentError>(reinterpret_cast<std::uintptr_t>(v.data()) % alignof(T) == 0, what, ": the pointer is not aligned to its ", alignof(T),
                          "-byte elements");
+  if constexpr (std::same_as<Dev, Cuda>)
+    require<DeviceError>(simt::is_device_memory(v.data()), what, ": the pointer is to the host's own memory; copy the data to the device, or pin it");
 }
 /// The same, and no element lies twice in it.
 template <class T, int R, Device Dev>

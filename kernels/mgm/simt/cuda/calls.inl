@@ -32,10 +32,25 @@ inline bool is_sticky(cudaError_t e) {
   }
 }
 
+/// Why there is no device, in words.
+inline std::string no_device(cudaError_t e) {
+  int driver = 0;
+  (void)cudaDriverGetVersion(&driver);
+  (void)cudaGetLastError();  // what is told here is not left behind
+  if (driver == 0) return text("no NVIDIA driver is installed; this program was built with CUDA ", version_text(CUDART_VERSION));
+  if (e == cudaErrorInsufficientDriver)
+    return text("the driver serves CUDA ", version_text(driver), ", this program was built with CUDA ", version_text(CUDART_VERSION),
+                "; install a newer driver");
+  if (e == cudaSuccess || e == cudaErrorNoDevice)
+    return text("the driver (CUDA ", version_text(driver), ") shows no device; CUDA_VISIBLE_DEVICES may hide it");
+  return words(e);
+}
+
 /// Throws DeviceError for a failed call, and leaves no error behind that the host program would find as its own.
 inline void check(std::string_view what, std::string_view call, cudaError_t e) {
   if (e == cudaSuccess) [[likely]]
     return;
+  if (e == cudaErrorNoDevice || e == cudaErrorInsufficientDriver) throw DeviceError(text(what, ": no device: ", no_device(e)));
   (void)cudaGetLastError();
   std::string_view const advice = is_sticky(e) ? "; work that was enqueued earlier broke the device, and this process cannot use it any more"
                                   : e == cudaErrorInitializationError ? "; CUDA cannot be used in a process that was forked after it had started"
@@ -47,6 +62,7 @@ inline void check_pending(std::string_view what) {
   cudaError_t const e = cudaPeekAtLastError();
   if (e == cudaSuccess) [[likely]]
     return;
+  if (e == cudaErrorNoDevice || e == cudaErrorInsufficientDriver) throw DeviceError(text(what, ": no device: ", no_device(e)));
   throw DeviceError(text(what, ": a CUDA error was pending before this call: ", words(e), "; it comes from a call or kernel that ran earlier, not from this one",
                          is_sticky(e) ? ", and this process cannot use the device any more" : "; read it with cudaGetLastError"));
 }

@@ -7,6 +7,7 @@ MGM_DEVICE float exp(float x) { return ::expf(x); }
 MGM_DEVICE double exp(double x) { return ::exp(x); }
 MGM_DEVICE float mul(float x, float y) { return ::__fmul_rn(x, y); }
 MGM_DEVICE float add(float x, float y) { return ::__fadd_rn(x, y); }
+MGM_DEVICE float exp2(float x) { return ::exp2f(x); }
 MGM_DEVICE float log(float x) { return ::logf(x); }
 MGM_DEVICE float sqrt(float x) { return ::sqrtf(x); }
 MGM_DEVICE float rsqrt(float x) { return ::rsqrtf(x); }

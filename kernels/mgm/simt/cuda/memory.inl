@@ -14,7 +14,7 @@ template <> struct Word<8> { using Type = uint2; };
 template <> struct Word<16> { using Type = uint4; };
 
 template <class T, int N>
-MGM_DEVICE Vec<T, N> from_word(typename Word<sizeof(T) * N>::Type const& word) {
+MGM_DEVICE Vec<T, N> from_word(typename Word<sizeof(T) * N>::Type word) {  // by value: a copy out of memory would go byte by byte
   Vec<T, N> out;
   __builtin_memcpy(&out, &word, sizeof out);
   return out;
@@ -63,6 +63,14 @@ MGM_DEVICE T narrow(float value) {
     else asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(out.bits) : "f"(value));
     return out;
   }
+}
+template <Real T>
+  requires(sizeof(T) == 2)
+MGM_DEVICE unsigned narrow_pair(float low, float high) {
+  unsigned pair;
+  if constexpr (std::is_same_v<T, half>) asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  else asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
 }
 
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN

@@ -19,20 +19,6 @@ inline std::string built_archs() {
   return out;
 }
 
-/// Why there is no device, in words.
-inline std::string no_device(cudaError_t e) {
-  int driver = 0;
-  (void)cudaDriverGetVersion(&driver);
-  (void)cudaGetLastError();
-  if (driver == 0) return text("no NVIDIA driver is installed; this program was built with CUDA ", version_text(CUDART_VERSION));
-  if (e == cudaErrorInsufficientDriver)
-    return text("the driver serves CUDA ", version_text(driver), ", this program was built with CUDA ", version_text(CUDART_VERSION),
-                "; install a newer driver");
-  if (e == cudaSuccess || e == cudaErrorNoDevice)
-    return text("the driver (CUDA ", version_text(driver), ") shows no device; CUDA_VISIBLE_DEVICES may hide it");
-  return words(e);
-}
-
 /// Throws DeviceError when nothing in this program runs on the current device.
 inline void check_code(DeviceInfo const& info) {
   cudaFuncAttributes attributes{};
@@ -75,6 +61,7 @@ MGM_WEAK int device_count(std::string* why) {
 }
 
 MGM_WEAK bool is_device_memory(void const* p) {
+  cuda::check_pending("cuda");
   cudaPointerAttributes attributes{};
   MGM_CUDA("cuda", cudaPointerGetAttributes, &attributes, p);
   return attributes.type != cudaMemoryTypeUnregistered;

@@ -1,0 +1,11 @@
+/// The norms, as programs call them on Cuda.
+#pragma once
+#include <mgm/kernels/instances/instances.hpp>
+#include <mgm/kernels/norm/row_norm.cuh>
+
+#define MGM_NORM(TEMPLATE, T)                                                                                                        \
+  TEMPLATE void layer_norm<T, Cuda>(simt::Stream<Cuda>, In<T, 2, Cuda>, In<T, 1, Cuda>, In<T, 1, Cuda>, float, Out<T, 2, Cuda>);     \
+  TEMPLATE void rms_norm<T, Cuda>(simt::Stream<Cuda>, In<T, 2, Cuda>, In<T, 1, Cuda>, float, float, Out<T, 2, Cuda>);
+#define MGM_NORM_16(TEMPLATE, T)
+
+MGM_DECLARE_INSTANCES(MGM_NORM)
