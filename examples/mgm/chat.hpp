@@ -1,5 +1,6 @@
 // `mgm chat`: one question, or a conversation at a prompt.
 #pragma once
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -16,21 +17,36 @@
 
 namespace tool {
 
-template <class T>
-mgm::models::MiniGemini<T> open_model(mgm::Context<mgm::Cpu>& ctx, Options const& o, Terminal& terminal) {
-  auto model = mgm::models::MiniGemini<T>::open(ctx, o.model, {.clip = o.clip, .openclip = o.openclip});
+template <class T, class Dev>
+mgm::models::MiniGemini<T, Dev> open_model(mgm::Context<Dev>& ctx, Options const& o, Terminal& terminal) {
+  auto model = mgm::models::MiniGemini<T, Dev>::open(ctx, o.model, {.clip = o.clip, .openclip = o.openclip});
   terminal.clear();
   if (o.progress != "never")
     for (auto const& note : model.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   return model;
 }
-inline mgm::Context<mgm::Cpu>::Config context_config(Options const& o, Terminal& terminal) {
-  mgm::Context<mgm::Cpu>::Config c{.threads = o.threads, .monitor = &terminal};
-  if (o.isa.empty()) return c;
-  for (auto const isa : {mgm::Isa::portable, mgm::Isa::avx2, mgm::Isa::avx512, mgm::Isa::avx512_bf16})
-    if (mgm::name(isa) == o.isa) c.isa = isa;
-  mgm::require<mgm::ArgumentError>(c.isa.has_value(), "--isa ", mgm::quoted(o.isa),
-                                   " is not known; there are portable, avx2, avx512, avx512_bf16");
+/// What the options ask of a device: `--isa` of cpu, `simt` alone for general kernels, `simt:80` for those of an architecture.
+template <class Dev>
+typename mgm::Context<Dev>::Config context_config(Options const& o, Terminal& terminal) {
+  typename mgm::Context<Dev>::Config c{.threads = o.threads};
+  c.monitor = &terminal;
+  mgm::require<mgm::ArgumentError>(o.isa.empty() || std::same_as<Dev, mgm::Cpu>, "--isa chooses among the paths of cpu; the device is ", Dev::kName);
+  if constexpr (std::same_as<Dev, mgm::Cpu>) {
+    if (o.isa.empty()) return c;
+    for (auto const isa : {mgm::Isa::portable, mgm::Isa::avx2, mgm::Isa::avx512, mgm::Isa::avx512_bf16})
+      if (mgm::name(isa) == o.isa) c.isa = isa;
+    mgm::require<mgm::ArgumentError>(c.isa.has_value(), "--isa ", mgm::quoted(o.isa),
+                                     " is not known; there are portable, avx2, avx512, avx512_bf16");
+  }
+  if constexpr (std::same_as<Dev, mgm::Simt>) {
+    if (auto const colon = o.device.find(':'); colon != std::string::npos) {
+      std::string_view const number = std::string_view(o.device).substr(colon + 1);
+      auto const [end, error] = std::from_chars(number.data(), number.data() + number.size(), c.machine.arch);
+      mgm::require<mgm::ArgumentError>(error == std::errc() && end == number.data() + number.size(), "--device ", mgm::quoted(o.device),
+                                       ": simt: is followed by a compute capability times ten, such as simt:80");
+      c.machine.tuned = true;
+    }
+  }
   return c;
 }
 inline std::optional<mgm::models::Template> template_of(Options const& o) {
@@ -44,10 +60,9 @@ inline double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 /// p·M per stage-0 cell, upright: the tokens' cells laid out as the picture is. HD: the crops' tokens, which follow the global view's.
-template <class T>
-std::vector<float> heat(mgm::models::VisionTrace<T, mgm::Cpu> const& trace, mgm::Size side, mgm::models::VisionConfig const& v,
-                        mgm::Size& extent) {
-  mgm::Size const cells = trace.probabilities.extent(1), p = static_cast<mgm::Size>(std::sqrt(static_cast<double>(cells)) + 0.5);
+inline std::vector<float> heat(mgm::View<float const, 2, mgm::Cpu> probabilities, mgm::Size side, mgm::models::VisionConfig const& v,
+                               mgm::Size& extent) {
+  mgm::Size const cells = probabilities.extent(1), p = static_cast<mgm::Size>(std::sqrt(static_cast<double>(cells)) + 0.5);
   mgm::Size const skip = v.grid > 1 && v.global ? side * side : 0;
   extent = v.grid * side * p;
   std::vector<float> map(static_cast<std::size_t>(extent * extent));
@@ -55,16 +70,16 @@ std::vector<float> heat(mgm::models::VisionTrace<T, mgm::Cpu> const& trace, mgm:
     mgm::Size const crop = n / (side * side), token = n % (side * side);
     mgm::Size const y = (crop / v.grid * side + token / side) * p, x = (crop % v.grid * side + token % side) * p;
     for (mgm::Size j = 0; j < cells; ++j)
-      map[static_cast<std::size_t>((y + j / p) * extent + x + j % p)] = trace.probabilities(skip + n, j) * static_cast<float>(cells);
+      map[static_cast<std::size_t>((y + j / p) * extent + x + j % p)] = probabilities(skip + n, j) * static_cast<float>(cells);
   }
   return map;
 }
 
-template <class T>
+template <class T, class Dev>
 int chat(Options const& o, Terminal& terminal) {
   using namespace mgm::models;
   auto const start = std::chrono::steady_clock::now();
-  mgm::Context<mgm::Cpu> ctx(context_config(o, terminal));
+  mgm::Context<Dev> ctx(context_config<Dev>(o, terminal));
   auto const prompt_template = template_of(o);  // before minutes of loading
   Sampling const sampling{.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p, .seed = o.seed};
   check(sampling);
@@ -74,7 +89,7 @@ int chat(Options const& o, Terminal& terminal) {
   }
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
-  auto const model = open_model<T>(ctx, o, terminal);
+  auto const model = open_model<T, Dev>(ctx, o, terminal);
   double const load_ms = 1e3 * seconds_since(start);
   mgm::require<mgm::ConfigError>(o.heatmap.empty() || (model.sees() && !o.no_mining),
                                  "--heatmap: nothing is mined here; it needs an MGM folder and no --no-mining");
@@ -85,7 +100,7 @@ int chat(Options const& o, Terminal& terminal) {
     talk.on_see([&](auto& trace) {
       if (shown >= pictures.size()) return;
       mgm::Size extent = 0;
-      auto const map = heat<T>(trace, model.vision_tower->config().side(), model.vision, extent);
+      auto const map = heat(ctx.on_host(trace.probabilities.view()), model.vision_tower->config().side(), model.vision, extent);
       auto const config = model.pixels_config();
       heatmap = mgm::io::draw_heatmap(mgm::io::fit_square(pictures[shown++], config.image_size_aux, config.aspect),
                                       mgm::View<float const, 2, mgm::Cpu>(map.data(), mgm::Extents{extent, extent}));
@@ -112,7 +127,7 @@ int chat(Options const& o, Terminal& terminal) {
           "\"path\": \"%s\", \"threads\": %d, \"timings_ms\": {\"load\": %.3f, \"encode\": %.3f, \"prefill\": %.3f, \"decode\": %.3f}}\n",
           quote(text).c_str(), static_cast<long long>(answer.prompt_tokens()), static_cast<long long>(answer.image_tokens()),
           answer.ids().size(), std::string(name(answer.finish())).c_str(),
-          wish.state == GenerationPrompt::State::found ? quote(wish.prompt).c_str() : "null", std::string(name(ctx.isa())).c_str(),
+          wish.state == GenerationPrompt::State::found ? quote(wish.prompt).c_str() : "null", ctx.path().c_str(),
           ctx.threads(), load_ms, t.encode_ms, t.prefill_ms, t.decode_ms);
     } else {
       std::printf("\n");

@@ -63,16 +63,17 @@ mgm::View<T const, 3, mgm::Cpu> channels_first(mgm::View<T const, 3, mgm::Cpu> v
   return {v.data(), {{v.extent(2), v.extent(0), v.extent(1)}}, {{v.stride(2), v.stride(0), v.stride(1)}}};
 }
 
-template <class T>
+template <class T, class Dev>
 int dump(Options const& o, Terminal& terminal) {
   using namespace mgm::models;
   using mgm::Extents, mgm::Size, mgm::View, mgm::Cpu;
-  mgm::Context<Cpu> ctx(context_config(o, terminal));
+  mgm::Context<Dev> ctx(context_config<Dev>(o, terminal));
+  auto const host = [&](auto const& tensor) { return ctx.on_host(tensor.view()); };
   auto const asked = template_of(o);
   check_writable(o.output);
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
-  auto const model = open_model<T>(ctx, o, terminal);
+  auto const model = open_model<T, Dev>(ctx, o, terminal);
   auto const& lm = *model.language_model;
   Template const kind = asked.value_or(model.language.prompt_template);
 
@@ -83,9 +84,9 @@ int dump(Options const& o, Terminal& terminal) {
                                    pictures.size(), " pictures; each --image brings its own tag");
 
   Record record;
-  std::vector<mgm::Tensor<T, 2, Cpu>> seen;
+  std::vector<mgm::Tensor<T, 2, Dev>> seen;
   for (auto const& picture : pictures) {
-    VisionTrace<T, Cpu> trace;
+    VisionTrace<T, Dev> trace;
     seen.push_back(model.see(ctx, picture, {.no_mining = o.no_mining, .blur_aux = o.blur_aux}, &trace));
     Size const aux = trace.pixels.size, low = trace.pixels.side, views = trace.pixels.views, tokens = trace.vision_tower.extent(0) / views;
     record.stack("images_aux", channels_first(trace.pixels.aux_view()), {3, aux, aux});
@@ -93,26 +94,26 @@ int dump(Options const& o, Terminal& terminal) {
     record.stack("images",
                  View<float const, 4, Cpu>(v.data(), {{views, 3, low, low}}, {{v.stride(0), v.stride(3), v.stride(1), v.stride(2)}}),
                  {views, 3, low, low});
-    record.stack("vision_tower", trace.vision_tower.view(), {views, tokens, trace.vision_tower.extent(1)});
+    record.stack("vision_tower", host(trace.vision_tower).view(), {views, tokens, trace.vision_tower.extent(1)});
     for (std::size_t l = 0; l < trace.stages.size(); ++l) {
-      auto const& s = trace.stages[l];
-      record.stack(mgm::text("vision_tower_aux.stage_", l), channels_first(View<T const, 3, Cpu>(s.view())),
+      auto const s = host(trace.stages[l]);
+      record.stack(mgm::text("vision_tower_aux.stage_", l), channels_first(s.view()),
                    {s.extent(2), s.extent(0), s.extent(1)});
     }
-    record.stack("mined", trace.mined.view(), {trace.mined.extent(0), trace.mined.extent(1)});
-    record.stack("projected", seen.back().view(), {seen.back().extent(0), seen.back().extent(1)});
+    record.stack("mined", host(trace.mined).view(), {trace.mined.extent(0), trace.mined.extent(1)});
+    record.stack("projected", host(seen.back()).view(), {seen.back().extent(0), seen.back().extent(1)});
   }
   record.add_ids("input_ids", ids);
 
   Size rows = static_cast<Size>(ids.size()) - tags;
   for (auto const& s : seen) rows += s.extent(0);
   mgm::require<mgm::ArgumentError>(rows > 0, "--prompt: nothing to run; the prompt is empty and the tokenizer adds no BOS");
-  auto all = ctx.empty<T>(Extents{rows, lm.config().width});  // (P, H)
+  auto all = ctx.template empty<T>(Extents{rows, lm.config().width});  // (P, H)
   Size at = 0, picture = 0;
   for (int const id : ids) {
     if (id == kImageId) {
       auto const& s = seen[static_cast<std::size_t>(picture++)];
-      std::copy_n(s.data(), s.count(), all.row(at));
+      mgm::ops::copy<T, Dev>(ctx, s, all.slice(0, at, s.extent(0)));
       at += s.extent(0);
     } else {
       lm.embed(ctx, std::span(&id, 1), all.slice(0, at++, 1));
@@ -125,35 +126,36 @@ int dump(Options const& o, Terminal& terminal) {
     rows = most;
   }
   auto const x = all.slice(0, 0, rows);
-  record.add("inputs_embeds", x, {rows, lm.config().width});
+  record.add("inputs_embeds", ctx.on_host(x).view(), {rows, lm.config().width});
 
   auto const stops = stop_ids(*model.vocabulary, kind);
   // the continuation ends where the model's positions do; a text alone may be longer than they are, as in the original
   Size const wanted = std::min<Size>(o.max_new_tokens, std::max<Size>(model.language.max_positions - rows, 0) + 1);
-  mgm::nn::KvCache<T, Cpu> cache(ctx, lm.cache_config(rows + wanted));
+  mgm::nn::KvCache<T, Dev> cache(ctx, lm.cache_config(rows + wanted));
   ctx.begin(mgm::Stage::prefill, lm.config().depth);
   lm(ctx, x, cache);
   auto const states = lm.normed(ctx, x);  // (P, H)
-  record.add("hidden_states.last", states.view(), {rows, lm.config().width});
+  record.add("hidden_states.last", host(states).view(), {rows, lm.config().width});
   auto logits = lm.logits(ctx, states.slice(0, rows - 1, 1), model.language.vocab);  // (1, V)
-  record.add("logits", logits[0], {logits.extent(1)});
+  record.add("logits", host(logits)[0], {logits.extent(1)});
   std::vector<int> fresh;
   while (static_cast<Size>(fresh.size()) < wanted) {
     if (!fresh.empty()) {
-      auto next = ctx.empty<T>(Extents{Size{1}, lm.config().width});  // (1, H)
+      auto next = ctx.template empty<T>(Extents{Size{1}, lm.config().width});  // (1, H)
       lm.embed(ctx, std::span(&fresh.back(), 1), next);
       ctx.begin(mgm::Stage::decode, lm.config().depth);
       lm(ctx, next.view(), cache);
       logits = lm.logits(ctx, lm.normed(ctx, next), model.language.vocab);
     }
-    fresh.push_back(greedy({logits.data(), static_cast<std::size_t>(logits.extent(1))}));
+    auto const row = host(logits);  // (1, V)
+    fresh.push_back(greedy({row.data(), static_cast<std::size_t>(row.extent(1))}));
     if (std::find(stops.begin(), stops.end(), fresh.back()) != stops.end()) break;
   }
   record.add_ids("new_tokens", fresh);
   record.write(o.output);
   if (o.json) {
     std::printf("{\"output\": %s, \"positions\": %lld, \"new_tokens\": %s, \"path\": \"%s\", \"threads\": %d}\n", quote(o.output).c_str(),
-                static_cast<long long>(rows), array(fresh).c_str(), std::string(mgm::name(ctx.isa())).c_str(), ctx.threads());
+                static_cast<long long>(rows), array(fresh).c_str(), ctx.path().c_str(), ctx.threads());
   }
   return 0;
 }

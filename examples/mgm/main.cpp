@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <mgm/core/device.hpp>
 #include <mgm/core/dtype.hpp>
 #include <mgm/core/version.hpp>
 #include <mgm/io/checkpoint.hpp>
@@ -53,7 +54,7 @@ void add_number(CLI::App& app, std::string const& option, Number& to, std::strin
 }
 
 void add_options(CLI::App& app, Options& o) {
-  app.add_option("--device", o.device, "auto or cpu");
+  app.add_option("--device", o.device, "auto, cpu, simt (the CUDA kernels, run on the processor) or simt:80 (with the matrix instructions of that architecture)");
   app.add_option("--dtype", o.dtype, "f32, bf16 or f16")->check(CLI::IsMember({"f32", "bf16", "f16"}));
   app.add_option("--weights", o.weights, "native");
   app.add_option("--isa", o.isa, "portable, avx2, avx512 or avx512_bf16: force one of the CPU's paths");
@@ -91,9 +92,18 @@ std::string stored_dtype(Options const& o) {
   return table && mgm::size_of(table->info->dtype) == 2 ? "bf16" : "f32";
 }
 
+template <class Dev>
+int run_model(Options const& o, Terminal& terminal) {
+  bool const is_dump = o.command == "dump";
+  if (o.dtype == "bf16") return is_dump ? dump<mgm::bf16, Dev>(o, terminal) : chat<mgm::bf16, Dev>(o, terminal);
+  if (o.dtype == "f16") return is_dump ? dump<mgm::half, Dev>(o, terminal) : chat<mgm::half, Dev>(o, terminal);
+  return is_dump ? dump<float, Dev>(o, terminal) : chat<float, Dev>(o, terminal);
+}
+
 int run(Options& o, Terminal& terminal) {
-  mgm::require<mgm::DeviceError>(o.device == "auto" || o.device == "cpu", "--device ", mgm::quoted(o.device),
-                                 ": this build has auto and cpu");
+  bool const simt = o.device == "simt" || o.device.starts_with("simt:");
+  mgm::require<mgm::DeviceError>(o.device == "auto" || o.device == "cpu" || simt, "--device ", mgm::quoted(o.device),
+                                 ": this build has auto, cpu, simt and simt:<architecture>");
   mgm::require<mgm::ArgumentError>(o.weights == "native", "--weights ", mgm::quoted(o.weights), ": this build has native");
   if (o.command == "tokenize") return tokenize(o);
   if (o.command == "inspect") return inspect(o);
@@ -101,10 +111,7 @@ int run(Options& o, Terminal& terminal) {
                                    "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
   if (o.dtype.empty()) o.dtype = o.command == "dump" ? "f32" : stored_dtype(o);
   interrupted_terminal = &terminal;
-  bool const is_dump = o.command == "dump";
-  if (o.dtype == "bf16") return is_dump ? dump<mgm::bf16>(o, terminal) : chat<mgm::bf16>(o, terminal);
-  if (o.dtype == "f16") return is_dump ? dump<mgm::half>(o, terminal) : chat<mgm::half>(o, terminal);
-  return is_dump ? dump<float>(o, terminal) : chat<float>(o, terminal);
+  return simt ? run_model<mgm::Simt>(o, terminal) : run_model<mgm::Cpu>(o, terminal);
 }
 }  // namespace
 

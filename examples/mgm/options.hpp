@@ -63,9 +63,9 @@ class Terminal : public mgm::Monitor {
 mgm::io::Image read_picture(Options const& o, std::string const& path);
 
 /// The commands. Each returns the exit status.
-template <class T>
+template <class T, class Dev>
 int chat(Options const& o, Terminal& terminal);
-template <class T>
+template <class T, class Dev>
 int dump(Options const& o, Terminal& terminal);
 int tokenize(Options const& o);
 int inspect(Options const& o);

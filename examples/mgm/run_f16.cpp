@@ -1,5 +1,5 @@
-// The commands that run a model, compiled for one element type.
+// The commands that run a model, compiled for one element type and one device.
 #include "dump.hpp"
 
-template int tool::chat<mgm::half>(tool::Options const&, tool::Terminal&);
-template int tool::dump<mgm::half>(tool::Options const&, tool::Terminal&);
+template int tool::chat<mgm::half, mgm::Cpu>(tool::Options const&, tool::Terminal&);
+template int tool::dump<mgm::half, mgm::Cpu>(tool::Options const&, tool::Terminal&);

@@ -1,5 +1,5 @@
-// The commands that run a model, compiled for one element type.
+// The commands that run a model, compiled for one element type and one device.
 #include "dump.hpp"
 
-template int tool::chat<float>(tool::Options const&, tool::Terminal&);
-template int tool::dump<float>(tool::Options const&, tool::Terminal&);
+template int tool::chat<float, mgm::Cpu>(tool::Options const&, tool::Terminal&);
+template int tool::dump<float, mgm::Cpu>(tool::Options const&, tool::Terminal&);

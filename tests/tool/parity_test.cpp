@@ -35,6 +35,10 @@ class Parity : public testing::TestWithParam<std::string> {};
 TEST_P(Parity, F32) { expect_parity(GetParam(), "f32"); }
 TEST_P(Parity, Bf16) { expect_parity(GetParam(), "bf16"); }
 TEST_P(Parity, F16) { expect_parity(GetParam(), "f16"); }  // finer than bf16: the same bound holds
+// The CUDA kernels on the Simt machine: general ones, with exact float sums; then those that an architecture has matrix instructions for.
+TEST_P(Parity, SimtF32) { expect_parity(GetParam(), "f32", {"--device", "simt"}); }
+TEST_P(Parity, SimtBf16) { expect_parity(GetParam(), "bf16", {"--device", "simt:80"}); }
+TEST_P(Parity, SimtF16) { expect_parity(GetParam(), "f16", {"--device", "simt:80"}); }
 
 std::string case_name(testing::TestParamInfo<std::string> const& info) { return std::filesystem::path(info.param).filename().string(); }
 INSTANTIATE_TEST_SUITE_P(Own, Parity, testing::ValuesIn(support::case_folders(kOwn)), case_name);

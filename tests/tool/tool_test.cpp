@@ -55,7 +55,8 @@ TEST(ToolUsage, OptionValues) {
                                                               {2, "--seed", "-1"},           {2, "--seed", "18446744073709551616"},
                                                               {2, "--max-new-tokens", "-1"}, {2, "--max-new-tokens", "1099511627776"},
                                                               {2, "--threads", "-1"},        {1, "--device", "cuda"},
-                                                              {1, "--device", "simt"},       {1, "--weights", "int8"},
+                                                              {1, "--device", "simt:9999"},  {1, "--device", "simt:"},
+                                                              {1, "--device", "gpu"},        {1, "--weights", "int8"},
                                                               {2, "--dtype", "f8"},          {1, "--template", "nope"},
                                                               {1, "--isa", "sse"},           {2, "--exif", "maybe"},
                                                               {1, "--image", "/nope.png"},   {1, "--clip", "/nope"}}) {
@@ -68,6 +69,8 @@ TEST(ToolUsage, OptionValues) {
                                                       {"--seed", "18446744073709551615"},
                                                       {"--threads", "3"},
                                                       {"--device", "cpu"},
+                                                      {"--device", "simt"},
+                                                      {"--device", "simt:90", "--dtype", "bf16"},
                                                       {"--stop", ""},
                                                       {"--ocr", ""},
                                                       {"--template", "none"}})

@@ -42,18 +42,30 @@ void permute(Layout layout, std::vector<Size> const& stored, T const* from, T* t
   }
 }
 
-/// Stored as T, row-major, aligned, and used as stored: mapped, nothing is copied. Else converted into memory of its own.
-template <Real T, int R>
-Tensor<T const, R, Cpu> take(Context<Cpu>& ctx, Checkpoint::Entry const& entry, Parameter<T, R, Cpu> const& p) {
+/// Uninitialised memory of the host, from the Context where that is the host's.
+template <class T, int R, Device Dev>
+Tensor<T, R, Cpu> host_memory(Context<Dev>& ctx, Extents<R> extents) {
+  if constexpr (std::same_as<Dev, Cpu>) {
+    return ctx.template lasting<T>(extents);
+  } else {
+    Size const bytes = std::max<Size>(extents.count(), 1) * Size{sizeof(T)};
+    std::shared_ptr<void const> owner(HeapAllocator{}.allocate(bytes), [bytes](void const* p) { HeapAllocator{}.release(const_cast<void*>(p), bytes); });
+    return {View<T, R, Cpu>(static_cast<T*>(const_cast<void*>(owner.get())), extents), owner};
+  }
+}
+
+/// On the host. Stored as T, row-major, aligned, and used as stored: mapped, nothing is copied. Else converted into memory of its own.
+template <Real T, int R, Device Dev>
+Tensor<T const, R, Cpu> take(Context<Dev>& ctx, Checkpoint::Entry const& entry, Parameter<T, R, Dev> const& p) {
   if (p.layout() == Layout::as_stored && entry.info->dtype == kDtypeOf<T> && entry.file->direct(*entry.info)) {
     Bytes const bytes = entry.file->bytes(*entry.info);
     return {View<T const, R, Cpu>(reinterpret_cast<T const*>(bytes.data), p.shape()), bytes.owner};
   }
-  auto value = ctx.template lasting<T>(p.shape());
+  auto value = host_memory<T>(ctx, p.shape());
   if (p.layout() == Layout::as_stored) {
     copy_converted(*entry.file, *entry.info, value.data(), value.count());
   } else {
-    auto const stored = ctx.template lasting<T>(Extents{entry.info->count()});
+    auto const stored = host_memory<T>(ctx, Extents{entry.info->count()});
     copy_converted(*entry.file, *entry.info, stored.data(), stored.count());
     permute(p.layout(), p.stored_shape(), stored.data(), value.data());
   }
@@ -87,17 +99,17 @@ template <class Module>
 
 /// Takes every parameter of `module` from `source`, one step of the stage each. Call check_parameters first.
 /// Throws FileError, DtypeError (integers), MemoryError, Cancelled.
-template <class Module>
-void take_parameters(Context<Cpu>& ctx, Source const& source, Module& module) {
+template <Device Dev, class Module>
+void take_parameters(Context<Dev>& ctx, Source const& source, Module& module) {
   visit_parameters(module, "", [&](std::string const& path, auto& p) {
-    p.assign(detail::take(ctx, source.checkpoint.at(source.prefix + path), p));
+    p.assign(ctx.on_device(detail::take(ctx, source.checkpoint.at(source.prefix + path), p)));
     ctx.step();
   });
 }
 
 /// Checks and takes all parameters of one module. Throws FileError with all that is missing or misshaped.
-template <class Module>
-void load_parameters(Context<Cpu>& ctx, Source const& source, Module& module) {
+template <Device Dev, class Module>
+void load_parameters(Context<Dev>& ctx, Source const& source, Module& module) {
   LoadReport report;
   check_parameters(source, module, report);
   report.require_ok(source.checkpoint.path());

@@ -42,7 +42,7 @@ class ClipVit {
     auto h = ctx.template empty<T>(Extents{count * (tokens + 1), width});                                 // (V·(1 + T), C)
     for (Size v = 0; v < count; ++v) {
       Size const start = v * (tokens + 1);
-      std::copy(class_.view().data(), class_.view().data() + width, h.row(start));
+      ops::copy<T, Dev>(ctx, class_.view().reshape(Extents{Size{1}, width}), h.slice(0, start, 1));
       patch_.into(ctx, views[v], h.slice(0, start + 1, tokens));
       auto const view = h.slice(0, start, tokens + 1);                                                    // (1 + T, C)
       ops::add<T, Dev>(ctx, view, position_.view(), view);
@@ -54,7 +54,7 @@ class ClipVit {
     }
     auto out = ctx.template empty<T>(Extents{count * tokens, width});                                     // (V·T, C)
     for (Size v = 0; v < count; ++v)
-      std::copy_n(h.row(v * (tokens + 1) + 1), tokens * width, out.row(v * tokens));
+      ops::copy<T, Dev>(ctx, h.slice(0, v * (tokens + 1) + 1, tokens), out.slice(0, v * tokens, tokens));
     return out;
   }
 

@@ -96,7 +96,7 @@ struct MiniGemini {
                          "see: this model has no vision towers; open an MGM folder to show it pictures");
     io::PixelsConfig config = pixels_config();
     config.blur_aux = options.blur_aux;
-    io::Pixels pixels = io::preprocess(image, config, ctx.executor());
+    io::Pixels pixels = io::preprocess(image, config, ctx.host_executor());
     ctx.begin(Stage::encode, vision_tower->config().depth + vision_tower_aux->config().blocks() + 2);
 
     auto coarse = (*vision_tower)(ctx, as_input(ctx, pixels.low_view()));                                         // (V·T, C)
@@ -140,10 +140,11 @@ struct MiniGemini {
 
  private:
   template <int R>
-  Tensor<T, R, Dev> as_input(Context<Dev>& ctx, View<float const, R, Dev> pixels) const {
+  Tensor<T, R, Dev> as_input(Context<Dev>& ctx, View<float const, R, Cpu> pixels) const {
     auto out = ctx.template empty<T>(pixels.extents());
+    auto const in = ctx.on_device(pixels);
     Extents const flat{pixels.count() / 3, Size{3}};
-    ops::convert<T>(ctx, pixels.reshape(flat), out.reshape(flat));
+    ops::convert<T, float, Dev>(ctx, in.reshape(flat), out.reshape(flat));
     return out;
   }
   /// C + M in token order, or C alone.
@@ -153,8 +154,8 @@ struct MiniGemini {
     if (options.no_mining) {
       auto out = ctx.template empty<T>(coarse.extents());  // (tokens, C)
       Size const first = geometry.has_global() ? geometry.side * geometry.side : 0, rest = geometry.tokens() - first;
-      ops::convert<T>(ctx, View<T const, 2, Dev>(coarse.slice(0, rest, first)), out.slice(0, 0, first));
-      ops::convert<T>(ctx, View<T const, 2, Dev>(coarse.slice(0, 0, rest)), out.slice(0, first, rest));
+      ops::copy<T, Dev>(ctx, coarse.slice(0, rest, first), out.slice(0, 0, first));
+      ops::copy<T, Dev>(ctx, coarse.slice(0, 0, rest), out.slice(0, first, rest));
       return out;
     }
     std::vector<View<T const, 3, Dev>> views(maps.begin(), maps.end());

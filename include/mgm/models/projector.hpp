@@ -33,7 +33,7 @@ class Projector {
     }
     if (layers_.empty()) {
       x = ctx.template empty<T>(tokens.extents());  // (tokens, in)
-      ops::convert<T>(ctx, tokens, x.view());
+      ops::copy<T, Dev>(ctx, tokens, x);
     }
     return x;
   }

@@ -153,7 +153,7 @@ class Session {
       } else {
         auto const& picture = pictures_[static_cast<std::size_t>(-1 - places[i])];
         Size const first = static_cast<Size>(i) - static_cast<Size>(std::find(places.begin(), places.end(), places[i]) - places.begin());
-        std::copy_n(picture.row(first), static_cast<Size>(end - i) * width, rows.data());
+        ops::copy<T, Dev>(*ctx_, picture.slice(0, first, static_cast<Size>(end - i)), rows);
       }
       i = end;
     }
@@ -172,7 +172,8 @@ class Session {
     ctx_->begin(stage, lm.config().depth);
     lm(*ctx_, x, cache_);
     auto const logits = lm.logits(*ctx_, lm.normed(*ctx_, x.slice(0, x.extent(0) - 1, 1)), vocab_);  // (1, V)
-    logits_.assign(logits.data(), logits.data() + vocab_);
+    auto const row = ctx_->on_host(logits.view());                                                   // (1, V)
+    logits_.assign(row.data(), row.data() + vocab_);
   }
   /// One more token behind the cache.
   void extend(int id) {

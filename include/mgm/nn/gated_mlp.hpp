@@ -68,9 +68,9 @@ struct Mixture {
     Size const rows = n.extent(0), width = n.extent(1);
     auto logits = ctx.template empty<float>(Extents{rows, config.experts});  // (P, E)
     router.into(ctx, n, logits.view());
-    auto const chosen = route(logits);                                       // for each expert its rows and their weights
+    auto const chosen = route(ctx.on_host(logits.view()));                   // for each expert its rows and their weights
     auto sum = ctx.template empty<float>(Extents{rows, width});              // (P, H): rounded to T once, with the residual
-    std::fill_n(sum.data(), sum.count(), 0.0f);
+    ops::fill<float>(ctx, 0, sum.view());
     for (Size e = 0; e < config.experts; ++e) {
       auto const& mine = chosen[static_cast<std::size_t>(e)];
       Size const count = static_cast<Size>(mine.rows.size());
@@ -78,18 +78,9 @@ struct Mixture {
       auto in = ctx.template empty<T>(Extents{count, width});                 // (rows of e, H)
       ops::gather<T, Dev>(ctx, n, mine.rows, in);
       auto const out = experts[static_cast<std::size_t>(e)].branch(ctx, in);  // (rows of e, H)
-      for (Size i = 0; i < count; ++i) {
-        float* const to = sum.row(mine.rows[static_cast<std::size_t>(i)]);
-        T const* const from = out.row(i);
-        float const p = mine.weights[static_cast<std::size_t>(i)];
-        for (Size c = 0; c < width; ++c) to[c] += p * static_cast<float>(from[c]);
-      }
+      ops::scatter_add<T, Dev>(ctx, out, mine.rows, mine.weights, sum);
     }
-    for (Size r = 0; r < rows; ++r) {
-      T* const to = x.row(r);
-      float const* const from = sum.row(r);
-      for (Size c = 0; c < width; ++c) to[c] = T(static_cast<float>(to[c]) + from[c]);
-    }
+    ops::add_sum<T, Dev>(ctx, sum, x);
   }
 
   template <class Visit>
@@ -107,7 +98,7 @@ struct Mixture {
     std::vector<int> rows;
     std::vector<float> weights;
   };
-  std::vector<Share> route(View<float const, 2, Dev> logits) const {
+  std::vector<Share> route(View<float const, 2, Cpu> logits) const {
     std::size_t const experts_count = static_cast<std::size_t>(config.experts), top = static_cast<std::size_t>(config.top);
     std::vector<Share> shares(experts_count);
     std::vector<std::size_t> order(experts_count);

@@ -96,16 +96,28 @@ struct PatchInfoMining {
   using Stages = std::vector<MiningStage<T, Dev>>;
 
   [[nodiscard]] float scale() const { return 1 / std::sqrt(static_cast<float>(query.weight.shape()[0])); }
-  static View<Tap const, 1, Dev> tap_view(std::vector<Tap> const& taps) { return {taps.data(), Extents{static_cast<Size>(taps.size())}}; }
+  /// Lists of taps, and each where kernels read it: on Cpu the list itself.
+  struct TapLists {
+    std::vector<std::vector<Tap>> lists;
+    std::vector<Tensor<Tap const, 1, Dev>> on_device;
+    void add(Context<Dev>& ctx, std::vector<Tap> list) {
+      lists.push_back(std::move(list));  // moving a vector does not move what it holds
+      on_device.push_back(ctx.on_device(View<Tap const, 1, Cpu>(lists.back().data(), Extents{static_cast<Size>(lists.back().size())})));
+    }
+    [[nodiscard]] View<Tap const, 1, Dev> view(Size i) const { return on_device[static_cast<std::size_t>(i)].view(); }
+  };
 
   /// All crops (with grid 1, the picture itself) from the same maps and statistics: a crop is a part of the taps.
   void mine_crops(Context<Dev>& ctx, View<float, 2, Dev> u, Maps maps, MiningGeometry g, View<T, 2, Dev> z,
                   View<float, 2, Dev> probabilities) const {
     Size const cells = maps[0].extent(0), crop = cells / g.grid, tokens = g.side * g.side;
-    std::vector<std::vector<Tap>> taps;
-    for (auto const& map : maps) taps.push_back(resize_taps(map.extent(0), cells)), taps.push_back(resize_taps(map.extent(1), cells));
+    TapLists taps;
     Stages stages;
-    for (std::size_t l = 0; l < maps.size(); ++l) stages.push_back({maps[l], tap_view(taps[2 * l]), tap_view(taps[2 * l + 1])});
+    for (auto const& map : maps) {
+      Size const first = static_cast<Size>(taps.lists.size());
+      taps.add(ctx, resize_taps(map.extent(0), cells)), taps.add(ctx, resize_taps(map.extent(1), cells));
+      stages.push_back({map, taps.view(first), taps.view(first + 1)});
+    }
     auto const mean = ctx.template empty<float>(Extents{cells, cells}), rstd = ctx.template empty<float>(Extents{cells, cells});
     ops::mining_statistics<T>(ctx, std::span(std::as_const(stages)), kEps, mean.view(), rstd.view());
     for (Size i = 0; i < g.grid * g.grid; ++i) {
@@ -123,7 +135,7 @@ struct PatchInfoMining {
   void mine_global(Context<Dev>& ctx, View<float, 2, Dev> u, Maps maps, MiningGeometry g, View<T, 2, Dev> z,
                    View<float, 2, Dev> probabilities) const {
     Size const full = maps[0].extent(0), cells = full / g.grid;
-    std::vector<std::vector<Tap>> taps;
+    TapLists taps;
     std::vector<Tensor<T, 3, Dev>> resized;
     Stages stages;
     for (auto const& map : maps) {
@@ -134,8 +146,9 @@ struct PatchInfoMining {
         ops::resize_twice<T>(ctx, map, full, full, resized.back().view());
         source = resized.back().view(), rows = cols = resize_taps(cells, cells);
       }
-      taps.push_back(std::move(*rows)), taps.push_back(std::move(*cols));
-      stages.push_back({source, tap_view(taps[taps.size() - 2]), tap_view(taps.back())});
+      Size const first = static_cast<Size>(taps.lists.size());
+      taps.add(ctx, std::move(*rows)), taps.add(ctx, std::move(*cols));
+      stages.push_back({source, taps.view(first), taps.view(first + 1)});
     }
     auto const mean = ctx.template empty<float>(Extents{cells, cells}), rstd = ctx.template empty<float>(Extents{cells, cells});
     ops::mining_statistics<T>(ctx, std::span(std::as_const(stages)), kEps, mean.view(), rstd.view());

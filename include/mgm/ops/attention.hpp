@@ -2,6 +2,7 @@
 #pragma once
 #include <mgm/cpu/attention.hpp>
 #include <mgm/cpu/rope.hpp>
+#include <mgm/kernels/instances/attention.hpp>
 #include <mgm/mem/context.hpp>
 
 namespace mgm::inline v0::ops {
@@ -19,6 +20,7 @@ void attention(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev
   require<ShapeError>(!causal || k.extent(0) >= q.extent(0), "attention: ", q.extent(0), " causal queries need as many keys, found ",
                       k.extent(0));
   if constexpr (std::same_as<Dev, Cpu>) cpu::attention<T>(ctx.executor(), q, k, v, scale, causal, out);
+  else kernels::attention_general<T, Dev>(ctx.stream(), q, k, v, scale, causal, out);
 }
 
 /// Rotates x (T, heads, d) in place to positions first, first + 1, …: with the head split in halves a, b and φ = p·theta^(−2i/d),
@@ -26,7 +28,14 @@ void attention(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev
 template <Real T, Device Dev>
 void rope(Context<Dev>& ctx, Out<T, 3, Dev> x, Size first, float theta) {
   require<ShapeError>(x.extent(2) % 2 == 0, "rope: the head width must be even, found ", x.extent(2));
-  if constexpr (std::same_as<Dev, Cpu>) cpu::rope<T>(ctx.executor(), x, first, theta);
+  if constexpr (std::same_as<Dev, Cpu>) {
+    cpu::rope<T>(ctx.executor(), x, first, theta);
+  } else {  // angles in double, on the host, so that the last position is as exact as the first
+    Extents const shape{x.extent(0), Size{2}, x.extent(2) / 2};
+    std::vector<float> table(static_cast<std::size_t>(shape.count()));
+    cpu::rope_table({nullptr, Isa::portable}, first, theta, View<float, 3, Cpu>(table.data(), shape));
+    kernels::rope<T, Dev>(ctx.stream(), x, ctx.on_device(View<float const, 3, Cpu>(table.data(), shape)));
+  }
 }
 
 }  // namespace mgm::inline v0::ops

@@ -2,6 +2,7 @@
 #pragma once
 #include <mgm/cpu/depthwise.hpp>
 #include <mgm/cpu/patches.hpp>
+#include <mgm/kernels/instances/conv.hpp>
 #include <mgm/mem/context.hpp>
 
 namespace mgm::inline v0::ops {
@@ -12,6 +13,7 @@ void patches(Context<Dev>& ctx, In<T, 3, Dev> image, Size p, Out<T, 2, Dev> out)
   require<ShapeError>(p >= 1, "patches: the side must be at least 1, found ", p);
   check_shape("patches: out", out, (image.extent(0) / p) * (image.extent(1) / p), p * p * image.extent(2));
   if constexpr (std::same_as<Dev, Cpu>) cpu::patches<T>(ctx.executor(), image, static_cast<int>(p), out);
+  else kernels::patches<T, Dev>(ctx.stream(), image, p, out);
 }
 
 /// LayerNorm over channels of the depthwise 7×7 convolution, zero padding 3, in one pass.
@@ -26,6 +28,7 @@ void depthwise_conv7_norm(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 2, Dev> weig
   check_shape("depthwise_conv7_norm: norm_bias", norm_bias, channels);
   check_shape("depthwise_conv7_norm: out", out, x.extent(0), x.extent(1), channels);
   if constexpr (std::same_as<Dev, Cpu>) cpu::depthwise_conv7_norm<T>(ctx.executor(), x, weight, bias, gain, norm_bias, eps, out);
+  else kernels::depthwise_conv7_norm<T, Dev>(ctx.stream(), x, weight, bias, gain, norm_bias, eps, out);
 }
 
 }  // namespace mgm::inline v0::ops

@@ -2,6 +2,7 @@
 #pragma once
 #include <mgm/core/epilogue.hpp>
 #include <mgm/cpu/gemm.hpp>
+#include <mgm/kernels/instances/gemm.hpp>
 #include <mgm/mem/context.hpp>
 
 namespace mgm::inline v0::ops {
@@ -28,6 +29,7 @@ void linear(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev
   check_shape("linear: out", out, x.extent(0), w.extent(0));
   detail::check_epilogue("linear", e, out.extent(0), out.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::gemm_nt<T>(ctx.executor(), x, w, e, out);
+  else kernels::gemm<T, TOut, Dev>(ctx.stream(), ctx.tuned(), x, w, e, out);
 }
 
 /// out = epilogue(x·w).   x (M, K), w (K, N), out (M, N) of T or float; sums in float. Throws ShapeError.
@@ -37,6 +39,7 @@ void matmul(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev
   check_shape("matmul: out", out, x.extent(0), w.extent(1));
   detail::check_epilogue("matmul", e, out.extent(0), out.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::gemm_nn<T>(ctx.executor(), x, w, e, out);
+  else kernels::gemm<T, TOut, Dev>(ctx.stream(), ctx.tuned(), x, {w.data(), {w.extent(1), w.extent(0)}, {w.stride(1), w.stride(0)}}, e, out);
 }
 
 }  // namespace mgm::inline v0::ops

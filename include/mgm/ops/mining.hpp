@@ -4,6 +4,7 @@
 
 #include <mgm/cpu/mining.hpp>
 #include <mgm/cpu/mining_resize.hpp>
+#include <mgm/kernels/instances/mining.hpp>
 #include <mgm/mem/context.hpp>
 
 namespace mgm::inline v0::ops {
@@ -31,6 +32,7 @@ void mining_statistics(Context<Dev>& ctx, std::span<MiningStage<T, Dev> const> s
   check_shape("mining_statistics: rstd", rstd, mean.extent(0), mean.extent(1));
   detail::check_stages("mining_statistics", stages, mean.extent(0), mean.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::mining_statistics<T>(ctx.executor(), stages, eps, mean, rstd);
+  else kernels::mining_statistics<T, Dev>(ctx.stream(), stages, eps, mean, rstd);
 }
 
 /// z_i = gain ⊙ Σ_j p_ij r_ij (x_ij − μ_ij) + bias,  p_i = softmax_j( scale · r_ij (u_i·x_ij − μ_ij Σ_c u_i[c]) ), over the cells j
@@ -53,6 +55,7 @@ void mining(Context<Dev>& ctx, In<float, 2, Dev> u, MiningGrid grid, std::span<M
   if (probabilities.data()) check_shape("mining: probabilities", probabilities, tokens, rows * cols / tokens);
   if constexpr (std::same_as<Dev, Cpu>)
     cpu::mining<T>(ctx.executor(), u, grid, stages, mean, rstd, scale, gain, bias, z, probabilities);
+  else kernels::mining<T, Dev>(ctx.stream(), u, grid, stages, mean, rstd, scale, gain, bias, z, probabilities);
 }
 
 /// out = resize(resize(map, full), out's sides), bilinear, half-pixel centres, channel by channel; the full map is not made.
@@ -63,6 +66,7 @@ void resize_twice(Context<Dev>& ctx, In<T, 3, Dev> map, Size full_rows, Size ful
                       " cannot become ", full_rows, "x", full_cols);
   check_shape("resize_twice: out", out, any, any, map.extent(2));
   if constexpr (std::same_as<Dev, Cpu>) cpu::resize_twice<T>(ctx.executor(), map, full_rows, full_cols, out);
+  else kernels::resize_twice<T, Dev>(ctx.stream(), map, full_rows, full_cols, out);
 }
 
 }  // namespace mgm::inline v0::ops

@@ -1,6 +1,7 @@
 /// Normalisations over the last axis.
 #pragma once
 #include <mgm/cpu/norm.hpp>
+#include <mgm/kernels/instances/norm.hpp>
 #include <mgm/mem/context.hpp>
 
 namespace mgm::inline v0::ops {
@@ -13,6 +14,7 @@ void layer_norm(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 1, Dev> gain, In<T, 1,
   check_shape("layer_norm: bias", bias, x.extent(1));
   check_shape("layer_norm: out", out, x.extent(0), x.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::layer_norm<T>(ctx.executor(), x, gain, bias, eps, out);
+  else kernels::layer_norm<T, Dev>(ctx.stream(), x, gain, bias, eps, out);
 }
 
 /// out = x / sqrt(mean(x²) + eps) · (gain + offset); offset 1 is Gemma's.
@@ -22,6 +24,7 @@ void rms_norm(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 1, Dev> gain, float eps,
   check_shape("rms_norm: gain", gain, x.extent(1));
   check_shape("rms_norm: out", out, x.extent(0), x.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::rms_norm<T>(ctx.executor(), x, gain, eps, offset, out);
+  else kernels::rms_norm<T, Dev>(ctx.stream(), x, gain, eps, offset, out);
 }
 
 }  // namespace mgm::inline v0::ops
