@@ -88,4 +88,25 @@ inline std::optional<Tap> as_tap(AxisSum const& s) {
   return taps;
 }
 
+/// How far one stage's taps reach beneath the token that needs most of its pixels: a rectangle, and whether any cell lies between pixels.
+struct MiningReach {
+  Size rows = 0, cols = 0;
+  bool between = false;
+};
+
+/// The reach of taps that lie on the host, `row_tokens` and `col_tokens` tokens sharing them evenly; each tap's second is its first or next.
+[[nodiscard]] inline MiningReach reach_of(std::vector<Tap> const& rows, std::vector<Tap> const& cols, Size row_tokens, Size col_tokens) {
+  MiningReach reach;
+  auto const most = [&](std::vector<Tap> const& taps, Size tokens) {
+    Size const cells = Size(taps.size()) / tokens;
+    Size widest = 0;
+    for (Tap const& tap : taps) reach.between = reach.between || tap.weight != 0;
+    for (Size n = 0; n < tokens; ++n)
+      widest = std::max(widest, Size{taps[std::size_t((n + 1) * cells - 1)].second} - taps[std::size_t(n * cells)].first + 1);
+    return widest;
+  };
+  reach.rows = most(rows, row_tokens), reach.cols = most(cols, col_tokens);
+  return reach;
+}
+
 }  // namespace mgm::inline v0

@@ -49,4 +49,10 @@ void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args co
   detail::run_blocks(*stream.machine, shape, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call);
 }
 
+template <KernelDevice Dev>
+Size shared_limit(Stream<Dev> stream) {
+  require<DeviceError>(stream.machine != nullptr, "shared_limit: the stream belongs to no machine; take it from a Context<Simt>");
+  return stream.machine->limits().shared;
+}
+
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN
