@@ -8,6 +8,7 @@
 namespace mgm::inline v0::simt::inline MGM_TWIN {
 
 MGM_DEVICE float exp(float x);
+MGM_DEVICE float exp2(float x);
 /// In double, 1 ulp, for draws that must not depend on the device.
 MGM_DEVICE double exp(double x);
 /// x·y and x + y, each rounded by itself: nothing is fused with what comes before or after.

@@ -31,6 +31,10 @@ template <Real T>
 MGM_DEVICE float widen(T value);
 template <Real T>
 MGM_DEVICE T narrow(float value);
+/// Two elements in a register, `low` in its lower half: what an operand of a matrix instruction holds.
+template <Real T>
+  requires(sizeof(T) == 2)
+MGM_DEVICE unsigned narrow_pair(float low, float high);
 
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN
 

@@ -8,6 +8,7 @@ MGM_DEVICE float exp(float x) { return std::exp(x); }
 MGM_DEVICE double exp(double x) { return std::exp(x); }
 MGM_DEVICE float mul(float x, float y) { return x * y; }
 MGM_DEVICE float add(float x, float y) { return x + y; }
+MGM_DEVICE float exp2(float x) { return std::exp2(x); }
 MGM_DEVICE float log(float x) { return std::log(x); }
 MGM_DEVICE float sqrt(float x) { return std::sqrt(x); }
 MGM_DEVICE float rsqrt(float x) { return 1 / std::sqrt(x); }

@@ -52,5 +52,10 @@ template <Real T>
 MGM_DEVICE T narrow(float value) {
   return T(value);
 }
+template <Real T>
+  requires(sizeof(T) == 2)
+MGM_DEVICE unsigned narrow_pair(float low, float high) {
+  return unsigned{T(low).bits} | unsigned{T(high).bits} << 16;
+}
 
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN
