@@ -63,12 +63,15 @@ class AsyncCopies {
   void commit(int thread) {
     if (used_) ++of_[static_cast<std::size_t>(thread)].groups;
   }
-  /// Lands what lies in all groups of the thread but the latest `pending`.
-  std::string wait(int thread, int pending) {
+  /// Lands what lies in all groups of the thread but the latest `pending`, and calls `landed(copy)` for each.
+  template <class Landed>
+  std::string wait(int thread, int pending, Landed landed) {
     if (!used_) return {};
     Mine& mine = of_[static_cast<std::size_t>(thread)];
-    for (; mine.first < mine.open.size() && mine.open[mine.first].group < mine.groups - pending; ++mine.first)
+    for (; mine.first < mine.open.size() && mine.open[mine.first].group < mine.groups - pending; ++mine.first) {
       if (std::string found = land(mine.open[mine.first]); !found.empty()) return found;
+      landed(mine.open[mine.first]);
+    }
     if (mine.first == mine.open.size()) mine.open.clear(), mine.first = 0;
     return {};
   }

@@ -21,7 +21,7 @@ MGM_DEVICE void arrive_named(int id, int threads, Site at) { detail::meet_named(
 MGM_DEVICE void sync_warp(unsigned mask, Site at) {
   host::Runner& r = *host::Runner::current;
   int const nothing = 0;
-  r.leave(r.exchange("sync_warp", &nothing, sizeof nothing, mask, at));
+  r.leave(r.exchange("sync_warp", &nothing, sizeof nothing, mask, at, true));
 }
 
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN

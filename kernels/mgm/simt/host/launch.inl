@@ -2,14 +2,26 @@
 #pragma once
 #include <algorithm>
 #include <atomic>
+#include <numeric>
+#include <optional>
 #include <tuple>
+#include <type_traits>
 
 #include <mgm/simt/host/runner.hpp>
 
 namespace mgm::inline v0::simt::inline MGM_TWIN {
 
 namespace detail {
-inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(void const*), void const* arguments) {
+/// The i-th block to run. A grid promises no order: `reversed` begins at the end, `random` anywhere, with any step.
+inline Size block_at(Size i, Size blocks, MachineConfig const& config) {
+  if (config.order == Order::reversed) return blocks - 1 - i;
+  if (config.order != Order::random) return i;
+  Size step = 1 + static_cast<Size>(config.seed * 2654435761u % static_cast<std::uint64_t>(blocks));
+  while (std::gcd(step, blocks) != 1) ++step;
+  return (i * (step % blocks) + static_cast<Size>(config.seed % static_cast<std::uint64_t>(blocks))) % blocks;
+}
+
+inline void run_blocks(Machine& machine, LaunchShape const& shape, Size argument_bytes, void (*body)(void const*), void const* arguments) {
   Limits const limits = machine.limits();
   require<LimitError>(shape.block >= 1 && shape.block <= limits.threads, shape.name, ": a block has 1 to ", limits.threads,
                       " threads, found ", shape.block);
@@ -17,42 +29,50 @@ inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(
                       " bytes of shared memory; compute capability ", machine.config().arch, " has ", limits.shared);
   require<LimitError>(shape.grid.y <= 65535 && shape.grid.z <= 65535, shape.name, ": a grid has at most 65535 rows and layers, found ",
                       shape.grid.y, " and ", shape.grid.z);
+  require<LimitError>(argument_bytes <= limits.arguments, shape.name, ": a kernel takes at most ", limits.arguments, " bytes of arguments, found ",
+                      argument_bytes);
   machine.check();
+  std::optional<host::Runner::Busy> outside;  // a launch from a kernel is the host's work
+  if (host::Runner::current != nullptr) outside.emplace(*host::Runner::current);
   Size const blocks = shape.grid.count();
-  Executor const executor{machine.threads(), Isa::portable};
-  Size const workers = std::min<Size>(blocks, machine.threads() ? machine.threads()->concurrency() : 1);
+  bool const alone = machine.config().races || machine.threads() == nullptr;
+  Executor const executor{alone ? nullptr : machine.threads(), Isa::portable};
+  Size const workers = alone ? 1 : std::min<Size>(blocks, machine.threads()->concurrency());
+  if (machine.watch() != nullptr) machine.watch()->begin();
+  host::Launch launch{machine, shape, body, arguments};
   std::atomic<Size> taken = 0;
   executor.parallel(workers, [&](Size) {
-    auto runner = machine.take_runner();
-    for (Size i = taken++; i < blocks; i = taken++) {
-      Grid at;
-      at.x = static_cast<int>(i % shape.grid.x), at.y = static_cast<int>(i / shape.grid.x % shape.grid.y);
-      at.z = static_cast<int>(i / shape.grid.x / shape.grid.y);
-      try {
-        runner->run(machine, shape, at, body, arguments);
-      } catch (...) {
-        taken = blocks;
-        throw;  // this runner is not taken back: threads may hang in the middle of it
+    ++launch.workers;
+    try {
+      auto runner = machine.take_runner();
+      for (Size i = taken++; i < blocks; i = taken++) {
+        Size const block = block_at(i, blocks, machine.config());
+        Grid at;
+        at.x = static_cast<int>(block % shape.grid.x), at.y = static_cast<int>(block / shape.grid.x % shape.grid.y);
+        at.z = static_cast<int>(block / shape.grid.x / shape.grid.y);
+        runner->run(launch, at);
       }
+      machine.give_runner(std::move(runner));
+    } catch (...) {  // this runner is not taken back: threads may hang in the middle of it
+      taken = blocks;
+      --launch.workers, launch.moved();
+      throw;
     }
-    machine.give_runner(std::move(runner));
+    --launch.workers, launch.moved();
   });
+  machine.add({.launches = 1});
 }
 }  // namespace detail
 
 template <KernelDevice Dev, class Kernel, class... Args>
 void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args const&... args) {
   static_assert(std::same_as<Dev, Simt>, "kernels for Cuda exist only in what nvcc compiles; call them through mgm_instantiate");
+  static_assert((std::is_trivially_copyable_v<Args> && ...), "the arguments of a kernel travel as bytes");
   require<DeviceError>(stream.machine != nullptr, shape.name, ": the stream belongs to no machine; take it from a Context<Simt>");
   if (shape.grid.count() <= 0) return;
   auto const call = [&] { kernel(args...); };
-  detail::run_blocks(*stream.machine, shape, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call);
-}
-
-template <KernelDevice Dev>
-Size shared_limit(Stream<Dev> stream) {
-  require<DeviceError>(stream.machine != nullptr, "shared_limit: the stream belongs to no machine; take it from a Context<Simt>");
-  return stream.machine->limits().shared;
+  constexpr Size kArguments = (Size{0} + ... + Size{sizeof(Args)});
+  detail::run_blocks(*stream.machine, shape, kArguments, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call);
 }
 
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN

@@ -8,6 +8,7 @@ namespace mgm::inline v0::simt::inline MGM_TWIN {
 namespace detail {
 MGM_DEVICE void ldmatrix_meeting(char const* what, void const* row, unsigned* out, int count, bool turned, Site at) {
   host::Runner& r = *host::Runner::current;
+  host::Runner::Busy const busy(r);
   if (host::Thread const& me = r.self(); me.index % kWarp < 8 * count) {
     auto const offset = static_cast<std::byte const*>(row) - r.shared();
     if (offset < 0 || offset + 16 > r.shape().shared)
@@ -15,6 +16,7 @@ MGM_DEVICE void ldmatrix_meeting(char const* what, void const* row, unsigned* ou
     if (offset % 16 != 0) r.fail(text(what, ": the row that lane ", me.index % kWarp, " brings is misaligned by ", offset % 16, " of 16 bytes"), at);
     if (std::string const found = r.copies().touched(row, 16, "read"); !found.empty()) [[unlikely]]
       r.fail(text(what, ": ", found), at);
+    r.touch(row, 16, host::Touch::read, at);
   }
   host::RowOfMatrix const mine{static_cast<std::byte const*>(row), out}, *const me = &mine;
   host::Exchange& e = r.exchange(what, &me, sizeof me, kFullMask, at);

@@ -11,20 +11,23 @@
 
 #include <mgm/core/error.hpp>
 #include <mgm/core/executor.hpp>
+#include <mgm/simt/host/traffic.hpp>
+#include <mgm/simt/stream.hpp>
 
 namespace mgm::inline v0::simt {
 
 namespace host {
 class Runner;
-}
+struct LaunchWatch;
+}  // namespace host
 
 /// In which order the threads of a block take their turns between two meeting points. All are legal; a kernel must not notice.
 enum class Order {
   forward,    ///< by index, each as far as it comes: the quickest
-  reversed,   ///< from the last thread
+  reversed,   ///< from the last thread, and from the last block
   random,     ///< any, by the seed
   greedy,     ///< always the lowest thread that can run, so that one warp runs far ahead
-  lockstep,   ///< warp after warp, so that none runs ahead
+  lockstep,   ///< warp after warp, so that none runs ahead; with `preempt` access by access
   straggler,  ///< one thread, by the seed, runs only when nobody else can
 };
 inline constexpr std::string_view kOrderNames[] = {"forward", "reversed", "random", "greedy", "lockstep", "straggler"};
@@ -34,13 +37,17 @@ struct MachineConfig {
   Order order = Order::forward;
   std::uint64_t seed = 0;        ///< for orders, and for when asynchronous copies land
   bool tuned = false;            ///< take the forms that rest on matrix instructions where they fit, as Cuda does
+  bool races = false;            ///< find races and shared memory that is read before it is written; one OS thread runs all blocks
+  bool preempt = false;          ///< random, lockstep and straggler also change threads at the accesses that the machine is told of
+  bool count = false;            ///< count bank passes and sectors
 };
 
 /// What one block may have on an architecture (CUDA C++ Programming Guide, compute capabilities).
 struct Limits {
   int threads = 1024, named_barriers = 16;
-  Size shared;  ///< bytes, opted in
-  static Limits of(int arch) { return {.shared = (arch >= 90 ? 227 : arch == 80 || arch == 87 ? 163 : 99) * 1024}; }
+  Size shared;             ///< bytes, opted in
+  Size arguments = 32764;  ///< bytes of a kernel's parameters (since CUDA 12.1)
+  static Limits of(int arch) { return {.shared = (arch >= 90 && arch < 120 ? 227 : arch == 80 || arch == 87 ? 163 : arch < 80 ? 64 : 99) * 1024}; }
 };
 
 class Machine {
@@ -68,53 +75,39 @@ class Machine {
     found_.reset();
     throw KernelError(message);
   }
+  /// What it has done so far, in launches that succeeded.
+  [[nodiscard]] Counters counters() const {
+    std::lock_guard const lock(mutex_);
+    return counters_;
+  }
+  void add(Counters const& c) {
+    std::lock_guard const lock(mutex_);
+    counters_ += c;
+  }
   /// Passes over the banks of shared memory that `ldmatrix` took, one a matrix, and those that rows on the same banks cost on top.
   struct BankPasses {
     Size least = 0, extra = 0;
   };
   [[nodiscard]] BankPasses ldmatrix_passes() const { return {ldmatrix_least_.load(), ldmatrix_extra_.load()}; }
   void count_ldmatrix(int extra) { ldmatrix_least_.fetch_add(1, std::memory_order_relaxed), ldmatrix_extra_.fetch_add(extra, std::memory_order_relaxed); }
+
   /// Runners keep their stacks between launches.
   [[nodiscard]] std::unique_ptr<host::Runner> take_runner();
   void give_runner(std::unique_ptr<host::Runner> runner) noexcept;
+  /// What the blocks of a launch have touched; null unless the machine finds races.
+  [[nodiscard]] host::LaunchWatch* watch() const { return watch_.get(); }
 
  private:
   MachineConfig config_;
   std::shared_ptr<Threads> threads_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::optional<std::string> found_;
+  Counters counters_;
   std::atomic<Size> ldmatrix_least_ = 0, ldmatrix_extra_ = 0;
   std::vector<std::unique_ptr<host::Runner>> idle_;
+  std::unique_ptr<host::LaunchWatch> watch_;
 };
 
 }  // namespace mgm::inline v0::simt
 
 #include <mgm/simt/host/runner.hpp>
-
-namespace mgm::inline v0::simt {
-
-inline Machine::Machine(MachineConfig config, std::shared_ptr<Threads> threads) : config_(config), threads_(std::move(threads)) {
-  require<DeviceError>(config.arch >= 75 && config.arch < 130, "simt: the machine can play compute capability 7.5 to 12.9 (75 to 129), found ",
-                       config.arch);
-}
-inline Machine::~Machine() = default;
-inline std::unique_ptr<host::Runner> Machine::take_runner() {
-  {
-    std::lock_guard const lock(mutex_);
-    if (!idle_.empty()) {
-      auto runner = std::move(idle_.back());
-      idle_.pop_back();
-      return runner;
-    }
-  }
-  return std::make_unique<host::Runner>();
-}
-inline void Machine::give_runner(std::unique_ptr<host::Runner> runner) noexcept {
-  try {
-    std::lock_guard const lock(mutex_);
-    idle_.push_back(std::move(runner));
-  } catch (...) {  // no memory to keep it: it goes
-  }
-}
-
-}  // namespace mgm::inline v0::simt

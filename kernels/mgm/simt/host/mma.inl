@@ -8,6 +8,7 @@ namespace mgm::inline v0::simt::inline MGM_TWIN {
 namespace detail {
 MGM_DEVICE void mma_meeting(char const* what, host::MmaOperands const& mine, void (*multiply)(host::MmaOperands const* const*), Site at) {
   host::Runner& r = *host::Runner::current;
+  host::Runner::Busy const busy(r);
   host::MmaOperands const* const me = &mine;  // on this fiber's stack, which stands still until all have met
   host::Exchange& e = r.exchange(what, &me, sizeof me, kFullMask, at);
   if (e.mask != kFullMask) r.fail(text(what, ": needs all 32 lanes; this warp is the block's last, and short"), at);

@@ -12,6 +12,7 @@ template <class T, class Read>
 MGM_DEVICE auto across(char const* what, T const& value, unsigned mask, Site at, Read read) {
   static_assert(sizeof(T) <= 16 && std::is_trivially_copyable_v<T>, "a shuffle carries at most 16 trivially copyable bytes");
   host::Runner& r = *host::Runner::current;
+  host::Runner::Busy const busy(r);
   host::Exchange& e = r.exchange(what, &value, sizeof value, mask, at);
   auto const result = read([&](int lane) {
     if ((e.mask >> lane & 1u) == 0) r.fail(text(what, ": reads lane ", lane, ", which the mask does not name"), at);
