@@ -14,7 +14,15 @@ namespace mgm::inline v0::simt {
 /// The bits below bit `i`, for i in [0, 32).
 [[nodiscard]] MGM_HD constexpr unsigned bits_below(int i) { return (1u << i) - 1u; }
 
+/// A word that is ordered as the floats are, −0 as 0; not for NaN.
+[[nodiscard]] MGM_HD constexpr unsigned ordered_bits(float x) {
+  unsigned const bits = x == 0 ? 0 : __builtin_bit_cast(unsigned, x);
+  return bits >> 31 != 0 ? ~bits : bits | 0x80000000u;
+}
+
 static_assert(count_bits(0) == 0 && count_bits(0xFFFFFFFFu) == 32 && count_bits(0x80010010u) == 3);
+static_assert(ordered_bits(-1.5f) < ordered_bits(-1) && ordered_bits(-1e-40f) < ordered_bits(-0.0f));
+static_assert(ordered_bits(-0.0f) == ordered_bits(0) && ordered_bits(0) < ordered_bits(1) && ordered_bits(1) < ordered_bits(1.5f));
 static_assert(bits_below(0) == 0 && bits_below(31) == 0x7FFFFFFFu);
 
 }  // namespace mgm::inline v0::simt

@@ -141,8 +141,8 @@ void check_choice(std::string_view what, Size rows, View<int const, 2, Dev> ids,
 }  // namespace detail
 
 /// The whole mixture for few rows, P·top up to 65535.   x, residual, out (P, H), ids, weights (P, top) as `route` gives them, experts (E)
-/// in the device's memory, hidden (P, top, F) scratch, any strides; `out` may be the residual. The product of gate and up is rounded to T, the
-/// down product is not. An id outside of the experts gives NaN. Enqueues two kernels and returns.
+/// in the device's memory, hidden (P, top, F) scratch, any strides; `out` may be the residual. The product of gate and up is
+/// rounded to T, the down product is not. An id outside of the experts gives NaN. Enqueues two kernels and returns.
 /// Throws ShapeError, ArgumentError, LimitError naming the argument.
 template <Real T, KernelDevice Dev>
 void mixture_decode(simt::Stream<Dev> stream, In<T, 2, Dev> x, View<int const, 2, Dev> ids, View<float const, 2, Dev> weights,
