@@ -24,6 +24,7 @@ TEST(Philox, DependsOnSeedAndPositionAlone) {
   EXPECT_NE(philox_uniform(~std::uint64_t{0}, 0), philox_uniform(0, 0));
 }
 TEST(Sampler, GreedyTakesTheLowestOfEquals) { EXPECT_EQ(draw({.temperature = 0}, {1, 3, 3, 2}, 0), 1); }
+TEST(Sampler, TakesALogitOfInfinity) { EXPECT_EQ(draw({.temperature = 1}, {1, INFINITY, 3, 2}, 0), 1); }
 TEST(Sampler, FollowsTheSoftmax) {
   std::vector<float> const logits{std::log(0.1f), std::log(0.2f), std::log(0.7f)};
   std::map<int, int> count;

@@ -60,7 +60,7 @@ using mgm::philox_uniform;
     return id;
   }
   int const best = greedy(logits);
-  if (s.temperature == 0) return best;
+  if (s.temperature == 0 || logits[static_cast<std::size_t>(best)] == INFINITY) return best;  // `adjust` may set infinity: certain
 
   std::vector<int> kept(logits.size());
   std::iota(kept.begin(), kept.end(), 0);
