@@ -18,7 +18,10 @@ template <int N, class T>
 MGM_DEVICE Vec<T, N> load(T const* from, Site at = Site::here());
 template <int N, class T>
 MGM_DEVICE void store(T* to, Vec<T, N> const& value, Site at = Site::here());
-/// The same through the read-only path, for words that no thread of the launch writes.
+/// The same into global memory, and surely one instruction: for results, where a compiler would join narrower stores or not.
+template <int N, class T>
+MGM_DEVICE void store_global(T* to, Vec<T, N> const& value, Site at = Site::here());
+/// A load through the read-only path, for words that no thread of the launch writes.
 template <int N, class T>
 MGM_DEVICE Vec<T, N> load_readonly(T const* from, Site at = Site::here());
 

@@ -32,12 +32,12 @@ MGM_DEVICE void load_eight(float (&to)[8], T const* from) {
 template <class T>
 MGM_DEVICE void store_eight(T* to, float const (&from)[8]) {
   if constexpr (sizeof(T) == 2) {
-    simt::Vec<T, 8> v;
-    MGM_UNROLL for (int i = 0; i < 8; ++i) v[i] = simt::narrow<T>(from[i]);
-    simt::store<8>(to, v);
+    simt::Vec<unsigned, 4> v;  // made of pairs: stores of single halves would not be joined
+    MGM_UNROLL for (int i = 0; i < 4; ++i) v[i] = simt::narrow_pair<T>(from[2 * i], from[2 * i + 1]);
+    simt::store_global<4>(reinterpret_cast<unsigned*>(to), v);
   } else {
-    simt::store<4>(to, simt::Vec<T, 4>{from[0], from[1], from[2], from[3]});
-    simt::store<4>(to + 4, simt::Vec<T, 4>{from[4], from[5], from[6], from[7]});
+    simt::store_global<4>(to, simt::Vec<T, 4>{from[0], from[1], from[2], from[3]});
+    simt::store_global<4>(to + 4, simt::Vec<T, 4>{from[4], from[5], from[6], from[7]});
   }
 }
 

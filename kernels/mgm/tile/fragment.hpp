@@ -1,6 +1,7 @@
 /// Operands of matrix instructions, read from swizzled shared tiles into the registers of a warp. All lanes meet.
 #pragma once
 #include <mgm/simt/ldmatrix.hpp>
+#include <mgm/simt/memory.hpp>
 #include <mgm/simt/mma.hpp>
 #include <mgm/simt/thread.hpp>
 
@@ -27,6 +28,17 @@ MGM_DEVICE void load_right_turned(unsigned (&b)[2], unsigned (&c)[2], Tile const
   unsigned four[4];
   simt::ldmatrix_trans<4>(four, from.chunk(k + lane % 16, n / 8 + lane / 16));
   b[0] = four[0], b[1] = four[1], c[0] = four[2], c[1] = four[3];
+}
+
+/// Sums (16, 8·N) to rows of `stride` floats.
+template <int N>
+MGM_DEVICE void store_sums(float const (&sum)[N][4], float* to, int stride) {
+  int const lane = simt::lane_idx();
+  MGM_UNROLL for (int j = 0; j < N; ++j)
+    MGM_UNROLL for (int h = 0; h < 2; ++h) {
+      simt::Coord const c = simt::Mma16x8x16::d(lane, 2 * h);
+      simt::store<2>(to + c.row * stride + 8 * j + c.col, simt::Vec<float, 2>{sum[j][2 * h], sum[j][2 * h + 1]});
+    }
 }
 
 }  // namespace mgm::inline v0::tile

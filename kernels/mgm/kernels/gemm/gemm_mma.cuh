@@ -81,14 +81,11 @@ void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<
   simt::sync_block();                                                              // before panels become parts
 
   auto& part = s.part[warp];                                                       // (16, kWarpN)
-  MGM_UNROLL for (int i = 0; i < Tr::kPartsM; ++i) {
-    MGM_UNROLL for (int j = 0; j < Tr::kPartsN; ++j)
-      MGM_UNROLL for (int h = 0; h < 2; ++h) {
-        simt::Coord const c = simt::Mma16x8x16::d(lane, 2 * h);
-        simt::store<2>(&part[c.row][8 * j + c.col], simt::Vec<float, 2>{sum[i][j][2 * h], sum[i][j][2 * h + 1]});
-      }
+  MGM_ROLLED for (int i = 0; i < Tr::kPartsM; ++i) {                               // one copy of the epilogue's code; sums stay in registers
+    MGM_UNROLL for (int own = 0; own < Tr::kPartsM; ++own)
+      if (own == i) tile::store_sums(sum[own], &part[0][0], Tr::kWarpN + 8);
     simt::sync_warp();
-    for (int e = lane; e < 16 * Tr::kPartsN; e += simt::kWarp) {
+    MGM_ROLLED for (int e = lane; e < 16 * Tr::kPartsN; e += simt::kWarp) {
       int const row = e / Tr::kPartsN, col = e % Tr::kPartsN * 8;
       Size const m = m0 + warp_m + 16 * i + row, n = n0 + warp_n + col;
       if (m < out.extent(0) && n < out.extent(1)) tile::finish_eight(epilogue, &part[row][col], m, n, wide, out);

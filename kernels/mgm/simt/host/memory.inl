@@ -35,6 +35,10 @@ MGM_DEVICE void store(T* to, Vec<T, N> const& value, Site at) {
   std::memcpy(to, &value, sizeof value);
 }
 template <int N, class T>
+MGM_DEVICE void store_global(T* to, Vec<T, N> const& value, Site at) {
+  store<N>(to, value, at);
+}
+template <int N, class T>
 MGM_DEVICE Vec<T, N> load_readonly(T const* from, Site at) {
   detail::check_access<T, N>(from, host::Touch::readonly, at);
   Vec<T, N> out;
