@@ -5,7 +5,7 @@
 /// Warps are merged by the block, blocks by a second kernel (Dao et al. 2023, "Flash-Decoding"): a state is a maximum, a mass and a sum.
 /// How keys are split depends on the type and the head width alone, never on the GPU; a row's bits do not depend on its neighbours.
 #pragma once
-#include <mgm/kernels/attention/attention_arguments.hpp>
+#include <mgm/kernels/attention/attention_rows.hpp>
 #include <mgm/simt/async_copy.hpp>
 #include <mgm/simt/barrier.hpp>
 #include <mgm/simt/launch.hpp>
@@ -35,14 +35,6 @@ struct AttentionDecodeTraits {
   };
 };
 
-/// Where the queries of a group's heads stand as rows: row r of key/value head g is query r / group of head g·group + r % group.
-struct AttentionRows {
-  Size rows, keys, queries;
-  int group;
-  bool causal;
-  [[nodiscard]] MGM_HD Size seen(Size row) const { return row >= rows ? 0 : causal ? keys - queries + row / group + 1 : keys; }
-};
-
 /// Starts the copies of keys [first, first + 32) of one head to a warp's tile; zeros stand for those beyond the last.
 template <class Tr, class T, class Dev>
 MGM_DEVICE void attention_decode_stage(View<T const, 3, Dev> from, Size first, int head, T (&to)[Tr::kKeys][Tr::kPitch]) {
@@ -65,16 +57,16 @@ void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, V
   auto& s = simt::shared<typename Tr::Shared>();
   int const lane = simt::lane_idx(), warp = simt::warp_idx(), width = static_cast<int>(q.extent(2));
   int const split = simt::block_idx().x, head = simt::block_idx().y;
-  Size const row = Size{simt::block_idx().z} * kRows, first = Size{split} * Tr::kSplit + warp * Tr::kKeys;
-  int const active = all.rows - row < kRows ? static_cast<int>(all.rows - row) : kRows;
-  if (Size{split} * Tr::kSplit >= all.seen(row + active - 1)) return;                 // the whole block; nobody reads its state
+  int const row = simt::block_idx().z * kRows, first = split * Tr::kSplit + warp * Tr::kKeys;
+  int const active = all.rows - row < kRows ? all.rows - row : kRows;
+  if (split * Tr::kSplit >= all.seen(row + active - 1)) return;                 // the whole block; nobody reads its state
   attention_decode_stage<Tr>(k, first, head, s.tiles.k[warp]);                        // (32, d)
   simt::copy_async_commit();
   attention_decode_stage<Tr>(v, first, head, s.tiles.v[warp]);                        // (32, d)
   simt::copy_async_commit();
   for (int a = 0; a < active; ++a)                                                    // (rows, d)
     for (int c = simt::thread_idx(); c < width; c += Tr::kThreads)
-      s.q[a][c] = simt::widen(q((row + a) / all.group, head * all.group + (row + a) % all.group, c));
+      s.q[a][c] = simt::widen(q(all.query(row + a), all.head(head, row + a), c));
   simt::copy_async_wait<1>();
   simt::sync_block();
 
@@ -89,7 +81,7 @@ void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, V
       }
     }
   }
-  Size seen[kRows];
+  int seen[kRows];
   MGM_UNROLL for (int a = 0; a < kRows; ++a) {
     seen[a] = all.seen(row + a);
     if (a >= active) continue;
@@ -101,7 +93,7 @@ void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, V
   simt::copy_async_wait<0>();
   simt::sync_warp();
   float sum[kRows][Tr::kPairs][2] = {};                                               // (rows, d)
-  Size const left = all.seen(row + active - 1) - first;
+  int const left = all.seen(row + active - 1) - first;
   for (int j = 0; j < Tr::kKeys && j < left; ++j)
     MGM_UNROLL for (int i = 0; i < Tr::kPairs; ++i) {
       int const c = 2 * (lane + simt::kWarp * i);
@@ -129,12 +121,12 @@ void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, V
       weight[w] = s.peak[w][a] == -INFINITY ? 0.0f : simt::exp(s.peak[w][a] - peak);
       mass = simt::fma(weight[w], s.mass[w][a], mass);
     }
-    float* const state = states.data() ? states.row(head * all.rows + row + a, Size{split}) : nullptr;
+    float* const state = states.data() ? states.row(Size{head} * all.rows + row + a, Size{split}) : nullptr;
     for (int c = simt::thread_idx(); c < width; c += Tr::kThreads) {
       float total = 0;
       MGM_UNROLL for (int w = 0; w < Tr::kWarps; ++w) total = simt::fma(weight[w], s.sum[w][a][c], total);
       if (state) state[c] = total;
-      else out((row + a) / all.group, head * all.group + (row + a) % all.group, c) = simt::narrow<T>(total / mass);
+      else out(all.query(row + a), all.head(head, row + a), c) = simt::narrow<T>(total / mass);
     }
     if (state && simt::thread_idx() == 0) state[width] = peak, state[width + 1] = mass;
   }
@@ -148,7 +140,7 @@ struct AttentionMergeTraits {
 template <class T, class Dev>
 MGM_GLOBAL(AttentionMergeTraits::kThreads)
 void attention_merge_kernel(View<float const, 3, Dev> states, AttentionRows all, int split, View<T, 3, Dev> out) {
-  Size const row = simt::block_idx().x % all.rows, head = simt::block_idx().x / all.rows;
+  int const row = simt::block_idx().x % all.rows, head = simt::block_idx().x / all.rows;
   int const width = static_cast<int>(out.extent(2)), splits = static_cast<int>(simt::ceil_div(all.seen(row), split));
   auto const state = [&](int i) { return states.row(Size{simt::block_idx().x}, Size{i}); };
   float peak = -INFINITY;
@@ -160,7 +152,7 @@ void attention_merge_kernel(View<float const, 3, Dev> states, AttentionRows all,
       float const weight = at[width] == -INFINITY ? 0.0f : simt::exp(at[width] - peak);
       total = simt::fma(weight, at[c], total), mass = simt::fma(weight, at[width + 1], mass);
     }
-    out(row / all.group, head * all.group + row % all.group, c) = simt::narrow<T>(total / mass);
+    out(all.query(row), all.head(head, row), c) = simt::narrow<T>(total / mass);
   }
 }
 
@@ -199,7 +191,7 @@ void attention_decode(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k
   check_apart("attention_decode: workspace", workspace, "out", out);
   require<ShapeError>(workspace.extent(0) >= needed && workspace.stride(0) == 1, "attention_decode: workspace: ", needed,
                       " dense floats are needed, found ", workspace.extent(0));
-  AttentionRows const all{queries * (heads / kv_heads), k.extent(0), queries, static_cast<int>(heads / kv_heads), causal};
+  auto const all = AttentionRows::of(q.extents(), k.extents(), causal);
   View<float, 3, Dev> const states =
       splits > 1 ? View<float, 3, Dev>(workspace.data(), {queries * heads, splits, width + 2}) : View<float, 3, Dev>();
   auto const run = [&]<int kWidth, int kRows>(std::integral_constant<int, kWidth>, std::integral_constant<int, kRows>) {
