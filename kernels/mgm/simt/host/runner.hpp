@@ -136,9 +136,10 @@ class Runner {
   void leave(Exchange& e) {
     if (--e.to_read == 0) e.arrived = 0;
   }
-  /// Lets others run until something has moved: for those that spin. Call `progressed` when the wait is over, and whenever something is
-  /// written that another may spin on.
+  /// Lets others run until something has moved: for those that spin. `went_on` when the wait is over; `progressed` whenever something is
+  /// written that another thread may spin on.
   void yield(char const* what, Site at);
+  void went_on() { ++events_; }
   void progressed() {
     ++events_;
     launch_->moved();
