@@ -41,12 +41,12 @@ inline constexpr std::array<double, 3> kPixelMean = {0.48145466, 0.4578275, 0.40
 /// What pads a picture: ⌊255·mean⌋, truncated as the original does.
 inline constexpr std::array<std::uint8_t, 3> kPadColour = {122, 116, 104};
 
-/// The square picture of side `size` that the model sees, still 8 bit. `pad`: at the centre of a canvas of the longer side (an odd rest
+/// How a picture becomes the square of side `size` that the model sees. `pad`: at the centre of a canvas of the longer side (an odd rest
 /// goes below or to the right), then bicubic. `square`: bicubic until the short edge is `size`, the other ⌊size·long/short⌋, then the
-/// middle.
-inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor const& run = {nullptr, Isa::portable}) {
+/// middle. Throws ArgumentError, LimitError.
+inline ResizePlan square_plan(int w, int h, int size, Aspect aspect) {
   require<ArgumentError>(size > 0 && size <= 16384, "pixels: expected a side of 1 to 16384, found ", size);
-  int const w = picture.width(), h = picture.height(), side = std::max(w, h);
+  int const side = std::max(w, h);
   ResizePlan plan{side, side, (side - w) / 2, (side - h) / 2, {kPadColour[0], kPadColour[1], kPadColour[2]}, size, size, 0, 0, size, size};
   if (aspect == Aspect::square) {
     Size const other = Size{size} * side / std::min(w, h);
@@ -56,7 +56,11 @@ inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor con
     plan.full_width = w <= h ? size : static_cast<int>(other), plan.full_height = w <= h ? static_cast<int>(other) : size;
     plan.crop_left = (plan.full_width - size) / 2, plan.crop_top = (plan.full_height - size) / 2;
   }
-  return resize_bicubic(picture, plan, run);
+  return plan;
+}
+/// The square picture, still 8 bit.
+inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor const& run = {nullptr, Isa::portable}) {
+  return resize_bicubic(picture, square_plan(picture.width(), picture.height(), size, aspect), run);
 }
 
 /// (u/255 − mean_c)/std_c for each level u and channel c: the division by 255 in double, the rest in float, as the original's.
@@ -78,35 +82,39 @@ inline Image fit_square(PixelView picture, int size, Aspect aspect, Executor con
   return out;
 }
 
+/// Where an output of `bilinear` lies along one axis: between two samples, with the weight of the upper one.
+struct BilinearTap {
+  int lower, upper;
+  float weight;
+};
+/// src = (d + ½)·n/side − ½, exact in double, at least 0; the weight in float. PyTorch's own float coordinates are off by up to 7e-4
+/// of these values.
+[[nodiscard]] inline std::vector<BilinearTap> bilinear_taps(Size n, int side) {
+  std::vector<BilinearTap> out;
+  for (int d = 0; d < side; ++d) {
+    double const src = std::max(0.0, (d + 0.5) * (static_cast<double>(n) / side) - 0.5);
+    Size const lower = std::min(static_cast<Size>(src), n - 1);
+    Size const upper = std::min(lower + 1, n - 1);
+    out.push_back({static_cast<int>(lower), static_cast<int>(upper), static_cast<float>(src - static_cast<double>(lower))});
+  }
+  return out;
+}
+
 /// Half-pixel bilinear, replicated border, no antialiasing even when it shrinks: (h, w, 3) -> (side, side, 3).
-///   out = (1−ly)((1−lx)a + lx·b) + ly((1−lx)c + lx·d),   src = (d + ½)·in/side − ½
-/// Coordinates are exact in double and the weights float; PyTorch's own float coordinates are off by up to 7e-4 of these values.
+///   out = (1−ly)((1−lx)a + lx·b) + ly((1−lx)c + lx·d)
 [[nodiscard]] inline std::vector<float> bilinear(View<float const, 3, Cpu> in, int side, Executor const& run = {nullptr, Isa::portable}) {
   check_shape("bilinear: in", in, any, any, 3);
   require<ArgumentError>(side > 0 && in.extent(0) > 0 && in.extent(1) > 0 && in.contiguous(),
                          "bilinear: expected pixels without gaps, and a side");
-  struct Tap {
-    Size lower, upper;
-    float weight;  // of the upper one
-  };
-  auto const taps = [side](Size n) {
-    std::vector<Tap> out;
-    for (int d = 0; d < side; ++d) {
-      double const src = std::max(0.0, (d + 0.5) * (static_cast<double>(n) / side) - 0.5);
-      Size const lower = std::min(static_cast<Size>(src), n - 1);
-      out.push_back({lower, std::min(lower + 1, n - 1), static_cast<float>(src - static_cast<double>(lower))});
-    }
-    return out;
-  };
-  auto const down = taps(in.extent(0)), across = taps(in.extent(1));
+  auto const down = bilinear_taps(in.extent(0), side), across = bilinear_taps(in.extent(1), side);
   std::vector<float> out(3 * static_cast<std::size_t>(side) * static_cast<std::size_t>(side));
   run.parallel(side, [&](Size y) {
-    Tap const& v = down[static_cast<std::size_t>(y)];
+    BilinearTap const& v = down[static_cast<std::size_t>(y)];
     float const *above = in.row(v.lower), *below = in.row(v.upper);
     float* to = out.data() + 3 * Size{side} * y;
-    for (Tap const& h : across)
+    for (BilinearTap const& h : across)
       for (Size c = 0; c < 3; ++c) {
-        Size const l = 3 * h.lower + c, u = 3 * h.upper + c;
+        Size const l = 3 * Size{h.lower} + c, u = 3 * Size{h.upper} + c;
         *to++ = (1 - v.weight) * ((1 - h.weight) * above[l] + h.weight * above[u]) +
                 v.weight * ((1 - h.weight) * below[l] + h.weight * below[u]);
       }

@@ -64,6 +64,22 @@ struct ResizePlan {
   int crop_left, crop_top, width, height;  ///< what is returned of it
 };
 
+/// Which axis Pillow (13) starts with: the columns when the height shrinks by more than twice what the width shrinks by, else the rows.
+[[nodiscard]] inline bool columns_first(ResizePlan const& p) {
+  return p.canvas_height > p.full_height && Size{p.canvas_height} - p.full_height > 2 * (Size{p.canvas_width} - p.full_width);
+}
+/// Throws ArgumentError for a crop or picture that lies outside, LimitError for sides beyond 2²².
+inline void check(ResizePlan const& p, int picture_width, int picture_height) {
+  require<ArgumentError>(p.width > 0 && p.height > 0 && p.crop_left >= 0 && p.crop_top >= 0 && p.width <= p.full_width - p.crop_left &&
+                             p.height <= p.full_height - p.crop_top && p.left >= 0 && p.top >= 0 &&
+                             picture_width <= p.canvas_width - p.left && picture_height <= p.canvas_height - p.top,
+                         "resize: the crop must lie in the resized canvas, and the picture on the canvas");
+  constexpr int kSide = 1 << 22;
+  require<LimitError>(p.canvas_width <= kSide && p.canvas_height <= kSide && Size{p.width} * p.height <= Size{1} << 28,
+                      "resize: ", p.canvas_width, " x ", p.canvas_height, " to ", p.width, " x ", p.height,
+                      " pixels is beyond 2^22 a side or 2^28 in all");
+}
+
 namespace detail {
 
 /// Taps of one axis of a canvas on which a picture of `size` samples lies at `begin`: spans count from the picture's first sample, and what
@@ -173,30 +189,20 @@ struct ResizeBand {
 
 }  // namespace detail
 
-/// The wanted part of the resized canvas, RGB. Pillow (13) starts with the columns when the height shrinks by more than twice what the
-/// width shrinks by, with the rows otherwise. Output rows are cut into bands, one task each, and a band makes the source rows that it
-/// reads: memory and time grow with the picture, not with the canvas. Throws ArgumentError for a crop or picture that lies outside,
-/// LimitError for sides beyond 2²². Cost: about 12 multiply-adds a pixel of the picture along each axis that shrinks.
+/// The wanted part of the resized canvas, RGB, one axis after the other (`columns_first`). Output rows are cut into bands, one task each,
+/// and a band makes the source rows that it reads: memory and time grow with the picture, not with the canvas. Throws as `check` does.
+/// Cost: about 12 multiply-adds a pixel of the picture along each axis that shrinks.
 inline Image resize_bicubic(PixelView picture, ResizePlan const& plan, Executor const& run = {nullptr, Isa::portable}) {
   auto const& p = plan;
-  require<ArgumentError>(p.width > 0 && p.height > 0 && p.crop_left >= 0 && p.crop_top >= 0 && p.width <= p.full_width - p.crop_left &&
-                             p.height <= p.full_height - p.crop_top && p.left >= 0 && p.top >= 0 &&
-                             picture.width() <= p.canvas_width - p.left && picture.height() <= p.canvas_height - p.top,
-                         "resize: the crop must lie in the resized canvas, and the picture on the canvas");
-  constexpr int kSide = 1 << 22;
-  require<LimitError>(p.canvas_width <= kSide && p.canvas_height <= kSide && Size{p.width} * p.height <= Size{1} << 28,
-                      "resize: ", p.canvas_width, " x ", p.canvas_height, " to ", p.width, " x ", p.height,
-                      " pixels is beyond 2^22 a side or 2^28 in all");
+  check(p, picture.width(), picture.height());
   auto const across = detail::place(bicubic_taps(p.canvas_width, p.full_width, p.crop_left, p.width), p.left, picture.width());
   auto const down = detail::place(bicubic_taps(p.canvas_height, p.full_height, p.crop_top, p.height), p.top, picture.height());
-  bool const columns_first =
-      p.canvas_height > p.full_height && Size{p.canvas_height} - p.full_height > 2 * (Size{p.canvas_width} - p.full_width);
   Image out{p.width, p.height, detail::pixel_memory(3 * Size{p.width} * p.height, "resize")};
   int const bands = std::clamp(p.height / 24, 1, 64);
   run.parallel(bands, [&](Size band) {
     int const begin = static_cast<int>(p.height * band / bands), end = static_cast<int>(p.height * (band + 1) / bands);
     detail::ResizeBand work{picture, plan, across, down, out.rgb.data()};
-    columns_first ? work.columns_first(begin, end) : work.rows_first(begin, end);
+    columns_first(plan) ? work.columns_first(begin, end) : work.rows_first(begin, end);
   });
   return out;
 }
