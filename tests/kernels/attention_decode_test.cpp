@@ -49,7 +49,8 @@ TYPED_TEST(AttentionDecode, MatchesDouble) {
     for (AttentionCase const& c : kCases) {
       auto const in = aligned<T>(c);
       float const scale = 2 / std::sqrt(float(c.width));
-      support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), out(ctx, in.out), work(ctx, workspace_for<T>(c));
+      support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+      support::OnDevice const out(ctx, in.out); support::OnDevice const work(ctx, workspace_for<T>(c));
       kernels::attention_decode<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), scale, c.causal, work.view(), out.view());
       EXPECT_TRUE(work.back().intact());
       support::expect_attention<T>(c, in, out.back(), double(scale), rounding<T>(c));
@@ -64,7 +65,8 @@ TYPED_TEST(AttentionDecode, PicksOneRowExactly) {
       auto in = aligned<T>(c);
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;
       support::one_hot(c, in, target);
-      support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), out(ctx, in.out), work(ctx, workspace_for<T>(c));
+      support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+      support::OnDevice const out(ctx, in.out); support::OnDevice const work(ctx, workspace_for<T>(c));
       kernels::attention_decode<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), 1, c.causal, work.view(), out.view());
       support::expect_one_hot<T>(c, in, out.back(), target);
     }
@@ -80,8 +82,10 @@ TYPED_TEST(AttentionDecode, RowsDoNotDependOnTheirNeighbours) {
     auto hidden = in;
     for (Size j = c.seen(0); j < c.keys; ++j)
       for (Size x = 0; x < c.width; ++x) hidden.k.view()(j, 0, x) = hidden.v.view()(j, 0, x) = T(NAN);
-    support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), out(ctx, in.out), one(ctx, in.out), work(ctx, workspace_for<T>(c));
-    support::OnDevice const hk(ctx, hidden.k), hv(ctx, hidden.v), seen_nan(ctx, in.out);
+    support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+    support::OnDevice const out(ctx, in.out); support::OnDevice const one(ctx, in.out);
+    support::OnDevice const work(ctx, workspace_for<T>(c));
+    support::OnDevice const hk(ctx, hidden.k); support::OnDevice const hv(ctx, hidden.v); support::OnDevice const seen_nan(ctx, in.out);
     kernels::attention_decode<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), 0.4f, true, work.view(), out.view());
     kernels::attention_decode<T, Dev>(ctx.stream(), q.view(), hk.view(), hv.view(), 0.4f, true, work.view(), seen_nan.view());
     for (Size h = 0; h < c.heads; ++h)

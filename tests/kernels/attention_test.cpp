@@ -40,7 +40,8 @@ TYPED_TEST(Attention, GeneralMatchesDouble) {
     for (AttentionCase const& c : kCases) {
       AttentionInputs<T> const in(c);
       float const scale = 2 / std::sqrt(float(c.width));
-      support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), out(ctx, in.out);
+      support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+      support::OnDevice const out(ctx, in.out);
       kernels::attention_general<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), scale, c.causal, out.view());
       support::expect_attention<T>(c, in, out.back(), double(scale), rounding(c));
     }
@@ -54,7 +55,8 @@ TYPED_TEST(Attention, GeneralPicksOneRowExactly) {
       AttentionInputs<T> in(c);
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;
       support::one_hot(c, in, target);
-      support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), out(ctx, in.out);
+      support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+      support::OnDevice const out(ctx, in.out);
       kernels::attention_general<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), 1, c.causal, out.view());
       support::expect_one_hot<T>(c, in, out.back(), target);
     }
@@ -70,7 +72,8 @@ TYPED_TEST(Attention, GeneralEqualScoresGiveTheMean) {
     support::Numbers numbers(5);
     in.q.fill([] { return 0; });
     in.v = support::sparse<T>(numbers, Extents{c.keys, c.kv_heads, c.width});
-    support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), out(ctx, in.out);
+    support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+    support::OnDevice const out(ctx, in.out);
     kernels::attention_general<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), 1, true, out.view());
     auto const got = out.back();
     for (Size x = 0; x < c.width; ++x) {
@@ -87,14 +90,15 @@ TYPED_TEST(Attention, GeneralRowsDoNotDependOnTheirNeighbours) {
   support::on_each_machine([](Context<Dev>& ctx) {
     AttentionCase const c{21, 50, 4, 2, 20};
     AttentionInputs<T> const in(c);
-    support::OnDevice const q(ctx, in.q), k(ctx, in.k), v(ctx, in.v), all(ctx, in.out), each(ctx, in.out);
+    support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+    support::OnDevice const all(ctx, in.out); support::OnDevice const each(ctx, in.out);
     kernels::attention_general<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), 0.7f, true, all.view());
     for (Size i = 0; i < c.queries; ++i) {
       AttentionInputs<T> hidden(c);                                        // later keys hold NaN
       for (Size j = c.seen(i); j < c.keys; ++j)
         for (Size g = 0; g < c.kv_heads; ++g)
           for (Size x = 0; x < c.width; ++x) hidden.k.view()(j, g, x) = hidden.v.view()(j, g, x) = T(NAN);
-      support::OnDevice const hk(ctx, hidden.k), hv(ctx, hidden.v);
+      support::OnDevice const hk(ctx, hidden.k); support::OnDevice const hv(ctx, hidden.v);
       Size const first = std::min(i, c.queries - 2), rows = 2;             // two queries, whose second may see a NaN
       kernels::attention_general<T, Dev>(ctx.stream(), q.view().slice(0, first, rows), hk.view().slice(0, 0, c.seen(first + 1)),
                                          hv.view().slice(0, 0, c.seen(first + 1)), 0.7f, true, each.view().slice(0, first, rows));
@@ -116,7 +120,8 @@ TEST(AttentionStrides, MayBeAny) {
     for (Size j = 0; j < c.keys; ++j)
       for (Size g = 0; g < c.kv_heads; ++g)
         for (Size x = 0; x < c.width; ++x) turned_k.view()(g, x, j) = in.k.view()(j, g, x), turned_v.view()(g, j, x) = in.v.view()(j, g, x);
-    support::OnDevice const q(ctx, in.q), k(ctx, turned_k), v(ctx, turned_v), out(ctx, turned_out);
+    support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, turned_k); support::OnDevice const v(ctx, turned_v);
+    support::OnDevice const out(ctx, turned_out);
     auto const kv = k.view(), vv = v.view(), ov = out.view();
     kernels::attention_general<float, Dev>(
         ctx.stream(), q.view(),

@@ -40,7 +40,8 @@ void check(Context<Dev>& ctx, Extents<3> shape, double middle, Launch&& launch) 
   auto const weight = support::dense<T>(numbers, Extents{Size{49}, channels});
   auto const bias = support::dense<T>(numbers, Extents{channels}), gain = support::dense<T>(numbers, Extents{channels});
   auto const shift = support::dense<T>(numbers, Extents{channels});
-  support::OnDevice const dx(ctx, x), dweight(ctx, weight), dbias(ctx, bias), dgain(ctx, gain), dshift(ctx, shift), dout(ctx, out);
+  support::OnDevice const dx(ctx, x); support::OnDevice const dweight(ctx, weight); support::OnDevice const dbias(ctx, bias);
+  support::OnDevice const dgain(ctx, gain); support::OnDevice const dshift(ctx, shift); support::OnDevice const dout(ctx, out);
   launch(dx.view(), dweight.view(), dbias.view(), dgain.view(), dshift.view(), dout.view());
   auto const got = dout.back();
   EXPECT_TRUE(got.intact());

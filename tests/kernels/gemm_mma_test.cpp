@@ -48,7 +48,7 @@ TYPED_TEST(GemmMma, IsExactOnExactInputs) {
         auto const whole = [&] { return numbers.whole(0, 3) == 0 ? numbers.whole(-4, 4) : 0; };
         auto const x = aligned<T>(m, k).fill(whole), w = (turned ? aligned<T>(k, n) : aligned<T>(n, k)).fill(whole);
         auto const out = support::poisoned<float>(Extents{m, n});
-        support::OnDevice const dx(ctx, x), dw(ctx, w), dout(ctx, out);
+        support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dout(ctx, out);
         run<T, float>(ctx, large, dx.view(), as_rows(dw.view(), turned), {}, dout.view());
         auto const got = dout.back();
         EXPECT_TRUE(got.intact());
@@ -77,8 +77,9 @@ TYPED_TEST(GemmMma, WithEveryEpilogueIsWithinItsBoundAndTilesAgree) {
       auto const bias = support::dense<T>(numbers, Extents{n}, guard, offset), scale = support::dense<T>(numbers, Extents{n}, guard, offset);
       auto const factor = support::dense<T>(numbers, Extents{m, n}, guard, offset), residual = support::dense<T>(numbers, Extents{m, n}, guard, offset);
       auto const out = support::poisoned<T>(Extents{m, n}, guard, offset);
-      support::OnDevice const dx(ctx, x), dw(ctx, w), dbias(ctx, bias), dscale(ctx, scale), dfactor(ctx, factor), dresidual(ctx, residual), dout(ctx, out),
-          dother(ctx, out);
+      support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dbias(ctx, bias);
+      support::OnDevice const dscale(ctx, scale); support::OnDevice const dfactor(ctx, factor);
+      support::OnDevice const dresidual(ctx, residual); support::OnDevice const dout(ctx, out); support::OnDevice const dother(ctx, out);
       auto const activation = static_cast<Activation>(which++ % 5);
       Epilogue<T, Cpu> e{bias.view(), activation, scale.view(), factor.view(), residual.view(), 0.5f};
       Epilogue<T, Dev> de{dbias.view(), activation, dscale.view(), dfactor.view(), dresidual.view(), 0.5f};
@@ -109,7 +110,7 @@ TYPED_TEST(GemmMma, MayAddToItsOwnOutput) {
     support::Numbers numbers(3);
     auto const whole = [&] { return numbers.whole(-2, 2); };
     auto const x = aligned<T>(70, 24).fill(whole), w = aligned<T>(80, 24).fill(whole), out = aligned<T>(70, 80).fill(whole);
-    support::OnDevice const dx(ctx, x), dw(ctx, w), dout(ctx, out);
+    support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dout(ctx, out);
     run<T, T>(ctx, false, dx.view(), View<T const, 2, Dev>(dw.view()), {.residual = dout.view()}, dout.view());
     auto const got = dout.back();
     for (Size i = 0; i < 70; ++i)

@@ -27,7 +27,7 @@ TYPED_TEST(Gemm, GeneralIsExactOnExactInputs) {
       support::Numbers numbers(std::uint64_t(m * 10007 + n * 101 + k));
       auto const x = support::sparse<T>(numbers, Extents{m, k}), w = support::sparse<T>(numbers, Extents{n, k});
       auto const out = support::poisoned<float>(Extents{m, n});
-      support::OnDevice const dx(ctx, x), dw(ctx, w), dout(ctx, out);
+      support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dout(ctx, out);
       kernels::gemm_general<T, float, Dev>(ctx.stream(), dx.view(), dw.view(), {}, dout.view());
       auto const got = dout.back();
       EXPECT_TRUE(got.intact());
@@ -49,7 +49,9 @@ TYPED_TEST(Gemm, GeneralWithEveryEpilogueIsWithinItsBound) {
       auto const bias = support::dense<T>(numbers, Extents{n}), scale = support::dense<T>(numbers, Extents{n});
       auto const factor = support::dense<T>(numbers, Extents{m, n}), residual = support::dense<T>(numbers, Extents{m, n});
       auto const out = support::poisoned<T>(Extents{m, n});
-      support::OnDevice const dx(ctx, x), dw(ctx, w), dbias(ctx, bias), dscale(ctx, scale), dfactor(ctx, factor), dresidual(ctx, residual), dout(ctx, out);
+      support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dbias(ctx, bias);
+      support::OnDevice const dscale(ctx, scale); support::OnDevice const dfactor(ctx, factor);
+      support::OnDevice const dresidual(ctx, residual); support::OnDevice const dout(ctx, out);
       auto const activation = static_cast<Activation>(which++ % 5);
       Epilogue<T, Cpu> e{bias.view(), activation, scale.view(), factor.view(), residual.view(), 0.5f};
       Epilogue<T, Dev> de{dbias.view(), activation, dscale.view(), dfactor.view(), dresidual.view(), 0.5f};

@@ -29,7 +29,7 @@ TYPED_TEST(MiningResize, ResizedTwiceIsTheTwoResizes) {
     for (auto const& [h, w, full_h, full_w, to_h, to_w, channels] : kResizes) {
       support::Numbers numbers(std::uint64_t(h * 100 + w + channels));
       auto const map = support::dense<T>(numbers, Extents{h, w, channels});
-      support::OnDevice const from(ctx, map), to(ctx, support::poisoned<T>(Extents{to_h, to_w, channels}));
+      support::OnDevice const from(ctx, map); support::OnDevice const to(ctx, support::poisoned<T>(Extents{to_h, to_w, channels}));
       kernels::resize_twice<T, Dev>(ctx.stream(), from.view(), full_h, full_w, to.view());
       auto const got = to.back();
       EXPECT_TRUE(got.intact());

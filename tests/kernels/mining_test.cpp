@@ -62,7 +62,7 @@ using Statistics = std::array<support::Guarded<float, 2>, 2>;  // mean, rstd
 template <class T>
 Statistics statistics(Context<Dev>& ctx, support::MiningCase<T> const& c) {
   support::Guarded<float, 2> const empty(Extents{c.fine.n0, c.fine.n1});
-  support::OnDevice const mean(ctx, empty), rstd(ctx, empty);
+  support::OnDevice const mean(ctx, empty); support::OnDevice const rstd(ctx, empty);
   kernels::mining_statistics<T, Dev>(ctx.stream(), c.view(), 1e-5f, mean.view(), rstd.view());
   return {mean.back(), rstd.back()};
 }
@@ -125,8 +125,8 @@ struct Mined {
 template <class T>
 Mined<T> mine(Context<Dev>& ctx, support::MiningCase<T> const& c, Queries<T> const& q) {
   auto const& s = c.shape;
-  support::OnDevice const u(ctx, q.u), mean(ctx, q.mean), rstd(ctx, q.rstd);
-  support::OnDevice const gain(ctx, q.gain), bias(ctx, q.bias);
+  support::OnDevice const u(ctx, q.u); support::OnDevice const mean(ctx, q.mean); support::OnDevice const rstd(ctx, q.rstd);
+  support::OnDevice const gain(ctx, q.gain); support::OnDevice const bias(ctx, q.bias);
   support::OnDevice const z(ctx, support::poisoned<T>(Extents{s.tokens(), s.channels()}, s.guard, s.offset));
   support::OnDevice const p(ctx, support::poisoned<float>(Extents{s.tokens(), s.candidates()}));
   kernels::mining<T, Dev>(ctx.stream(), u.view(), s.grid, c.view(), mean.view(), rstd.view(), q.scale, gain.view(), bias.view(), z.view(),
@@ -238,8 +238,8 @@ TYPED_TEST(Mining, CropsAreTheWholePicture) {
     support::MiningCase<T> const c(ctx, s, support::dense_maps<T>(numbers, s));
     Queries<T> const q(numbers, s, 2);
     auto const whole = mine(ctx, c, q);
-    support::OnDevice const mean(ctx, q.mean), rstd(ctx, q.rstd);
-    support::OnDevice const gain(ctx, q.gain), bias(ctx, q.bias);
+    support::OnDevice const mean(ctx, q.mean); support::OnDevice const rstd(ctx, q.rstd);
+    support::OnDevice const gain(ctx, q.gain); support::OnDevice const bias(ctx, q.bias);
     for (Size r = 0; r < 2; ++r)
       for (Size k = 0; k < 2; ++k) {
         auto u = support::poisoned<float>(Extents{Size{4}, s.channels()});

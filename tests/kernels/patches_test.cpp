@@ -31,7 +31,7 @@ TYPED_TEST(Patches, AreCopiedInOrder) {
       Size const columns = w / p;
       auto const image = support::dense<T>(numbers, Extents{h, w, channels});
       auto const out = support::poisoned<T>(Extents{h / p * columns, p * p * channels});
-      support::OnDevice const from(ctx, image), to(ctx, out);
+      support::OnDevice const from(ctx, image); support::OnDevice const to(ctx, out);
       kernels::patches<T, Dev>(ctx.stream(), from.view(), p, to.view());
       auto const got = to.back();
       EXPECT_TRUE(got.intact());

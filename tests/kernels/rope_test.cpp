@@ -40,7 +40,7 @@ TYPED_TEST(Rope, MatchesDouble) {
       support::Numbers numbers(std::uint64_t(rows * 1000 + heads * 100 + width));
       auto const x = support::dense<T>(numbers, Extents{rows, heads, width});
       auto const table = table_for(rows, width, rows == 3 ? 32767 : 5);
-      support::OnDevice const dx(ctx, x), dtable(ctx, table);
+      support::OnDevice const dx(ctx, x); support::OnDevice const dtable(ctx, table);
       kernels::rope<T, Dev>(ctx.stream(), dx.view(), dtable.view());
       auto const got = dx.back();
       EXPECT_TRUE(got.intact());
@@ -75,7 +75,7 @@ TYPED_TEST(Rope, QuarterTurnsAreExact) {
           table.view()(t, 0, i) = quarter % 2 == 0 ? float(1 - quarter) : 0.0f,
                              table.view()(t, 1, i) = quarter % 2 == 1 ? float(2 - quarter) : 0.0f;
         }
-      support::OnDevice const dx(ctx, x), dtable(ctx, table);
+      support::OnDevice const dx(ctx, x); support::OnDevice const dtable(ctx, table);
       kernels::rope<T, Dev>(ctx.stream(), dx.view(), dtable.view());
       auto const got = dx.back();
       for (Size t = 0; t < rows; ++t)
@@ -96,7 +96,7 @@ TEST(RopeStrides, TurnsOnlyTheHeadsGiven) {
     support::Numbers numbers(3);
     auto const x = support::dense<float>(numbers, Extents{Size{3}, Size{4}, Size{8}});
     auto const table = table_for(3, 8, 1);
-    support::OnDevice const dx(ctx, x), dtable(ctx, table);
+    support::OnDevice const dx(ctx, x); support::OnDevice const dtable(ctx, table);
     kernels::rope<float, Dev>(ctx.stream(), dx.view().slice(1, 1, 2), dtable.view());
     auto const got = dx.back();
     for (Size t = 0; t < 3; ++t)
