@@ -42,7 +42,8 @@ void on_each_machine(Test&& test) {
 }
 #endif
 
-/// A Guarded tensor as it lies on the device, guards included.
+/// A Guarded tensor as it lies on the device, guards included. Declare each by itself: nvcc's front end wants all of a declaration to be of
+/// one rank.
 template <class T, int R>
 class OnDevice {
  public:
