@@ -3,8 +3,7 @@
 /// One block makes 64×64 of `out`, each thread 4×4; panels of 16 along K pass through shared memory as float.
 #pragma once
 #include <mgm/core/cost.hpp>
-#include <mgm/core/epilogue.hpp>
-#include <mgm/kernels/arguments.hpp>
+#include <mgm/kernels/gemm/gemm_arguments.hpp>
 #include <mgm/simt/barrier.hpp>
 #include <mgm/simt/launch.hpp>
 #include <mgm/simt/memory.hpp>
@@ -61,13 +60,7 @@ template <Real T, class TOut, KernelDevice Dev>
 void gemm_general(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
   using Tr = GemmGeneralTraits;
   Size const m = out.extent(0), n = out.extent(1);
-  check_input("gemm: x", x), check_input("gemm: w", w), check_output("gemm: out", out);
-  check_shape("gemm: x", x, m, any), check_shape("gemm: w", w, n, x.extent(1));
-  check_apart("gemm: out", out, "x", x), check_apart("gemm: out", out, "w", w);
-  if (e.bias.data()) check_shape("gemm: bias", e.bias, n);
-  if (e.scale.data()) check_shape("gemm: scale", e.scale, n);
-  if (e.factor.data()) check_shape("gemm: factor", e.factor, m, n), check_same_or_apart("gemm: out", out, "factor", e.factor);
-  if (e.residual.data()) check_shape("gemm: residual", e.residual, m, n), check_same_or_apart("gemm: out", out, "residual", e.residual);
+  check_gemm<T, TOut, Dev>(x, w, e, out);
   if (out.count() == 0) return;
   simt::launch(stream,
                {.name = "gemm_general", .grid = {simt::ceil_div(n, Tr::kN), simt::ceil_div(m, Tr::kM)}, .block = Tr::kThreads,
