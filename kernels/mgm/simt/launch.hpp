@@ -12,10 +12,6 @@ namespace mgm::inline v0::simt::inline MGM_TWIN {
 template <KernelDevice Dev, class Kernel, class... Args>
 void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args const&... args);
 
-/// Bytes of shared memory that one block on the stream's device may ask for. Throws DeviceError.
-template <KernelDevice Dev>
-[[nodiscard]] Size shared_limit(Stream<Dev> stream);
-
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN
 
 #if defined(__CUDACC__)

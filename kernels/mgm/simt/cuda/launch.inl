@@ -50,12 +50,4 @@ void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args co
   cuda::check(shape.name, "cudaLaunchKernelExC", detail::enqueue(config, kernel, args...));
 }
 
-template <KernelDevice Dev>
-Size shared_limit(Stream<Dev> stream) {
-  int device = 0, most = 0;
-  MGM_CUDA("shared_limit", cudaStreamGetDevice, stream.handle, &device);
-  MGM_CUDA("shared_limit", cudaDeviceGetAttribute, &most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  return most;
-}
-
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN
