@@ -133,15 +133,20 @@ struct BilinearTap {
   return out;
 }
 
+/// Throws ArgumentError for a configuration that makes no sense.
+inline void check(PixelsConfig const& c) {
+  require<ArgumentError>(c.low_side > 0 && c.grid > 0 && c.grid <= 64 && c.low_side <= 16384 / c.grid,
+                         "pixels: expected views of at least 1 pixel and low_side * image_grid up to 16384, found ", c.low_side, " and ",
+                         c.grid);
+}
+
 /// Everything above for one upright picture. The low-resolution picture B (side low_side·grid) is taken from the normalised
 /// high-resolution one, aliased as it is: the model was trained so. grid 1: one view, B itself. Above: B cut into crops, in row order,
 /// and B at low_side where `global` is set; for grid 2 that is the exact mean of 2 × 2.
 /// Throws ArgumentError for a configuration that makes no sense, LimitError beyond 2²⁸ pixels.
 inline Pixels preprocess(PixelView picture, PixelsConfig const& config, Executor const& run = {nullptr, Isa::portable}) {
   auto const& c = config;
-  require<ArgumentError>(c.low_side > 0 && c.grid > 0 && c.grid <= 64 && c.low_side <= 16384 / c.grid,
-                         "pixels: expected views of at least 1 pixel and low_side * image_grid up to 16384, found ", c.low_side, " and ",
-                         c.grid);
+  check(c);
   Pixels out;
   out.size = c.image_size_aux, out.side = c.low_side;
   out.aux = normalise(fit_square(picture, c.image_size_aux, c.aspect, run));
