@@ -19,8 +19,12 @@ void attention(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev
   require<ShapeError>(kv_heads >= 1 && heads % kv_heads == 0, "attention: ", heads, " heads cannot share ", kv_heads, " key/value heads");
   require<ShapeError>(!causal || k.extent(0) >= q.extent(0), "attention: ", q.extent(0), " causal queries need as many keys, found ",
                       k.extent(0));
-  if constexpr (std::same_as<Dev, Cpu>) cpu::attention<T>(ctx.executor(), q, k, v, scale, causal, out);
-  else kernels::attention_general<T, Dev>(ctx.stream(), q, k, v, scale, causal, out);
+  if constexpr (std::same_as<Dev, Cpu>) {
+    cpu::attention<T>(ctx.executor(), q, k, v, scale, causal, out);
+  } else {
+    auto const work = ctx.template empty<float>(Extents{kernels::attention_workspace<T, Dev>(ctx.tuned(), q, k, v, out)});
+    kernels::attention<T, Dev>(ctx.stream(), ctx.tuned(), q, k, v, scale, causal, work, out);
+  }
 }
 
 /// Rotates x (T, heads, d) in place to positions first, first + 1, …: with the head split in halves a, b and φ = p·theta^(−2i/d),

@@ -175,40 +175,30 @@ template <class T, KernelDevice Dev>
          is_aligned(out, 16);
 }
 
-/// attention_mma in one of its forms: heads of up to kWidth (64, 128, 256) channels, 16·kM rows a warp; kM = 2 for the first two alone.
-template <int kWidth, int kM, Real T, KernelDevice Dev>
-requires(sizeof(T) == 2) void attention_mma_as(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale,
-                                               bool causal, Out<T, 3, Dev> out) {
-  using Tr = AttentionMmaTraits<T, kWidth, kM>;
+/// As attention_general, for what attention_mma_takes, 16·kM rows a warp (kM = 1 or 2; the same bits); but values of later keys, though
+/// they weigh nothing, must be finite. Probabilities are rounded to T before they meet v. Enqueues and returns. Throws ShapeError and
+/// ArgumentError naming the argument.
+template <int kM, Real T, KernelDevice Dev>
+  requires(sizeof(T) == 2)
+void attention_mma(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, bool causal,
+                   Out<T, 3, Dev> out) {
   check_attention<T, Dev>(q, k, v, causal, out);
   if (out.count() == 0) return;
-  require<ShapeError>(attention_mma_takes<T, Dev>(q, k, v, out) && q.extent(2) <= kWidth, "attention_mma: q ", shape_text(q.extents()),
-                      " with strides ", shape_text(q.strides()), ": heads of whole 16 bytes up to ", kWidth,
-                      " channels, all aligned to 16 bytes; attention_general takes all");
+  require<ShapeError>(attention_mma_takes<T, Dev>(q, k, v, out), "attention_mma: q ", shape_text(q.extents()), " with strides ",
+                      shape_text(q.strides()),
+                      ": heads of whole 16 bytes up to 256 channels, all aligned to 16 bytes; attention_general takes all");
   auto const all = AttentionRows::of(q.extents(), k.extents(), causal);
-  simt::launch(stream,
-               {.name = "attention_mma", .grid = {simt::ceil_div(all.rows, Tr::kRows), k.extent(1)}, .block = Tr::kThreads,
-                .shared = sizeof(typename Tr::Shared)},
-               attention_mma_kernel<kWidth, kM, T, Dev>, q, k, v, scale * 1.44269504088896340736f, all, out);
-}
-
-/// As attention_general, for what attention_mma_takes; but values of later keys, though they weigh nothing, must be finite. Probabilities
-/// are rounded to T before they meet v. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
-template <Real T, KernelDevice Dev>
-requires(sizeof(T) == 2) void attention_mma(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale,
-                                            bool causal, Out<T, 3, Dev> out) {
-  Size const kv_heads = k.extent(1), rows = kv_heads > 0 ? q.extent(0) * (q.extent(1) / kv_heads) : 0;
-  bool const wide = simt::ceil_div(rows, 128) * kv_heads >= 256;                        // blocks of 128 rows for every GPU; not measured
-  if (q.extent(2) > 128) attention_mma_as<256, 1, T, Dev>(stream, q, k, v, scale, causal, out);
-  else if (q.extent(2) > 64 && wide) attention_mma_as<128, 2, T, Dev>(stream, q, k, v, scale, causal, out);
-  else if (q.extent(2) > 64) attention_mma_as<128, 1, T, Dev>(stream, q, k, v, scale, causal, out);
-  else if (wide) attention_mma_as<64, 2, T, Dev>(stream, q, k, v, scale, causal, out);
-  else attention_mma_as<64, 1, T, Dev>(stream, q, k, v, scale, causal, out);
-}
-
-/// That of attention_cost: rows are read once where they fit the caches.
-constexpr Cost attention_mma_cost(Size queries, Size keys, Size heads, Size kv_heads, Size width, bool causal) {
-  return attention_cost(queries, keys, heads, kv_heads, width, causal, 2);
+  auto const run = [&]<int kWidth, int kTall>(std::integral_constant<int, kWidth>, std::integral_constant<int, kTall>) {
+    using Tr = AttentionMmaTraits<T, kWidth, kTall>;
+    simt::launch(stream,
+                 {.name = "attention_mma", .grid = {simt::ceil_div(all.rows, Tr::kRows), k.extent(1)}, .block = Tr::kThreads,
+                  .shared = sizeof(typename Tr::Shared)},
+                 attention_mma_kernel<kWidth, kTall, T, Dev>, q, k, v, scale * 1.44269504088896340736f, all, out);
+  };
+  std::integral_constant<int, kM> const tall;
+  if (q.extent(2) <= 64) run(std::integral_constant<int, 64>{}, tall);
+  else if (q.extent(2) <= 128) run(std::integral_constant<int, 128>{}, tall);
+  else run(std::integral_constant<int, 256>{}, std::integral_constant<int, 1>{});       // registers hold no 32 rows of sums
 }
 
 }  // namespace mgm::inline v0::kernels

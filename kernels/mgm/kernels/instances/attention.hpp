@@ -1,11 +1,12 @@
 /// Attention and rotary positions, as programs call them on Cuda.
 #pragma once
-#include <mgm/kernels/attention/attention_general.cuh>
+#include <mgm/kernels/attention/attention.cuh>
 #include <mgm/kernels/decode/rope.cuh>
 #include <mgm/kernels/instances/instances.hpp>
 
-#define MGM_ATTENTION(TEMPLATE, T)                                                                                                     \
-  TEMPLATE void attention_general<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, In<T, 3, Cuda>, In<T, 3, Cuda>, float, bool, Out<T, 3, Cuda>); \
+#define MGM_ATTENTION(TEMPLATE, T)                                                                                                 \
+  TEMPLATE void attention<T, Cuda>(simt::Stream<Cuda>, bool, In<T, 3, Cuda>, In<T, 3, Cuda>, In<T, 3, Cuda>, float, bool,          \
+                                   std::type_identity_t<View<float, 1, Cuda>>, Out<T, 3, Cuda>);                                   \
   TEMPLATE void rope<T, Cuda>(simt::Stream<Cuda>, Out<T, 3, Cuda>, In<float, 3, Cuda>);
 #define MGM_ATTENTION_16(TEMPLATE, T)
 

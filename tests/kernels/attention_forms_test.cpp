@@ -1,0 +1,69 @@
+/// Which form of attention a shape takes, and that each is taken.
+#include <mgm/kernels/attention/attention.cuh>
+
+#include "kernels/attention_cases.hpp"
+
+namespace {
+
+using namespace mgm;
+using kernels::AttentionForm;
+using support::AttentionCase;
+using support::AttentionInputs;
+using support::Dev;
+
+/// The shapes of the published models, 16 bits unless said otherwise.
+TEST(AttentionForms, OfTheModels) {
+  struct Row {
+    char const* model;
+    kernels::AttentionShape shape;
+    AttentionForm form;
+  };
+  Row const rows[] = {{"CLIP, one view", {577, 577, 16, 16, 64, 2}, AttentionForm::mma_small},
+                      {"2B prefill", {640, 640, 8, 1, 256, 2}, AttentionForm::mma_small},
+                      {"2B step", {1, 700, 8, 1, 256, 2}, AttentionForm::decode},
+                      {"7B prefill", {640, 640, 32, 32, 128, 2}, AttentionForm::mma_small},
+                      {"7B prefill, HD", {2944, 2944, 32, 32, 128, 2}, AttentionForm::mma_large},
+                      {"7B step", {1, 3000, 32, 32, 128, 2}, AttentionForm::decode},
+                      {"8B step", {1, 3000, 32, 8, 128, 2}, AttentionForm::decode},
+                      {"34B step", {1, 3000, 56, 8, 128, 2}, AttentionForm::decode},
+                      {"a few drafted tokens, 2B", {8, 700, 8, 1, 256, 2}, AttentionForm::mma_small},
+                      {"f32 prefill", {640, 640, 32, 32, 128, 4}, AttentionForm::general},
+                      {"f32 step", {1, 640, 32, 32, 128, 4}, AttentionForm::decode},
+                      {"unaligned", {640, 640, 32, 32, 128, 2, false, false}, AttentionForm::general},
+                      {"heads that none share", {640, 640, 32, 0, 128, 2}, AttentionForm::general}};
+  for (Row const& row : rows) EXPECT_EQ(name(kernels::choose_attention(row.shape)), name(row.form)) << row.model;
+}
+
+template <class T>
+class AttentionDispatch : public testing::Test {};
+using Types = testing::Types<float, bf16, half>;
+TYPED_TEST_SUITE(AttentionDispatch, Types);
+
+/// Each form within its bound, tuned and not; bounds as in the tests of the forms, the widest of them.
+TYPED_TEST(AttentionDispatch, MatchesDouble) {
+  using T = TypeParam;
+  constexpr AttentionCase kCases[] = {{1, 300, 8, 1, 64},        {1, 40, 4, 4, 128}, {40, 70, 4, 2, 64},
+                                      {40, 41, 2, 2, 24, false}, {3, 17, 2, 1, 10},  {33, 33, 1, 1, 512}};
+  support::on_each_machine([&](Context<Dev>& ctx) {
+    for (AttentionCase const& c : kCases)
+      for (bool const tuned : {false, true}) {
+        AttentionInputs<T> const in(c, 8, 8);
+        support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+        support::OnDevice const out(ctx, in.out);
+        Size const floats = kernels::attention_workspace<T, Dev>(tuned, q.view(), k.view(), v.view(), out.view());
+        EXPECT_EQ(floats > 0, tuned && c.queries == 1 && c.keys == 300);
+        auto const work = ctx.template empty<float>(Extents{floats});
+        kernels::attention<T, Dev>(ctx.stream(), tuned, q.view(), k.view(), v.view(), 0.25f, c.causal, work, out.view());
+        auto const rounding = [&](Size seen) {
+          return support::AttentionRounding{.dot = 36 * (double(c.width) / 16 + 1) + 2,
+                                            .sums = 36 * (double(seen + 63) / 16 + 1) + double(seen),
+                                            .rescalings = double(seen + 31) / 32 + 3,
+                                            .probability = sizeof(T) == 2 ? support::kRoundoff<T> : 0,
+                                            .smallest = std::is_same_v<T, half> ? double(seen) * 0x1p-25 : 0};
+        };
+        support::expect_attention<T>(c, in, out.back(), 0.25, rounding);
+      }
+  });
+}
+
+}  // namespace
