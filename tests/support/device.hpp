@@ -28,14 +28,22 @@ void on_each_machine(Test&& test) {
   ctx.synchronise();
 }
 #else
-/// Calls `test(ctx)` on machines that differ in the order of threads: one, and with --full three.
+/// Whether the machine is told of every access, finds races and changes threads at accesses: in test_strict.
+#if defined(MGM_TEST_STRICT)
+inline constexpr bool kStrict = true;
+#else
+inline constexpr bool kStrict = false;
+#endif
+
+/// Calls `test(ctx)` on machines that differ in the order of threads and in when copies land: one, three with --full or in test_strict.
 template <class Test>
 void on_each_machine(Test&& test) {
   using enum mgm::simt::Order;
-  mgm::simt::Order const orders[] = {random, reversed, greedy};
-  for (int i = 0; i < (full_suite() ? 3 : 1); ++i) {
+  mgm::simt::Order const orders[] = {random, kStrict ? straggler : reversed, kStrict ? reversed : greedy};
+  for (int i = 0; i < (full_suite() || kStrict ? 3 : 1); ++i) {
     SCOPED_TRACE(std::string("order ") + std::string(mgm::simt::kOrderNames[static_cast<int>(orders[i])]));
-    mgm::Context<mgm::Simt> ctx({.threads = 2, .machine = {.order = orders[i], .seed = 7}});
+    mgm::Context<mgm::Simt> ctx({.threads = 2,
+                                 .machine = {.order = orders[i], .seed = 7 + static_cast<std::uint64_t>(i), .races = kStrict, .preempt = kStrict}});
     test(ctx);
     ctx.synchronise();
   }

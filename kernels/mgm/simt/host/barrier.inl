@@ -20,6 +20,7 @@ MGM_DEVICE void arrive_named(int id, int threads, Site at) { detail::meet_named(
 
 MGM_DEVICE void sync_warp(unsigned mask, Site at) {
   host::Runner& r = *host::Runner::current;
+  host::Runner::Busy const busy(r);
   int const nothing = 0;
   r.leave(r.exchange("sync_warp", &nothing, sizeof nothing, mask, at, true));
 }

@@ -21,7 +21,7 @@ inline Size block_at(Size i, Size blocks, MachineConfig const& config) {
   return (i * (step % blocks) + static_cast<Size>(config.seed % static_cast<std::uint64_t>(blocks))) % blocks;
 }
 
-inline void run_blocks(Machine& machine, LaunchShape const& shape, Size argument_bytes, void (*body)(void const*), void const* arguments) {
+inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(void const*), void const* arguments, Size argument_bytes) {
   Limits const limits = machine.limits();
   require<LimitError>(shape.block >= 1 && shape.block <= limits.threads, shape.name, ": a block has 1 to ", limits.threads,
                       " threads, found ", shape.block);
@@ -39,7 +39,7 @@ inline void run_blocks(Machine& machine, LaunchShape const& shape, Size argument
   Executor const executor{alone ? nullptr : machine.threads(), Isa::portable};
   Size const workers = alone ? 1 : std::min<Size>(blocks, machine.threads()->concurrency());
   if (machine.watch() != nullptr) machine.watch()->begin();
-  host::Launch launch{machine, shape, body, arguments};
+  host::Launch launch{machine, shape, body, arguments, argument_bytes};
   std::atomic<Size> taken = 0;
   executor.parallel(workers, [&](Size) {
     ++launch.workers;
@@ -70,9 +70,8 @@ void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args co
   static_assert((std::is_trivially_copyable_v<Args> && ...), "the arguments of a kernel travel as bytes");
   require<DeviceError>(stream.machine != nullptr, shape.name, ": the stream belongs to no machine; take it from a Context<Simt>");
   if (shape.grid.count() <= 0) return;
-  auto const call = [&] { kernel(args...); };
-  constexpr Size kArguments = (Size{0} + ... + Size{sizeof(Args)});
-  detail::run_blocks(*stream.machine, shape, kArguments, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call);
+  auto const call = [kernel, copies = std::tuple<Args...>(args...)] { std::apply(kernel, copies); };
+  detail::run_blocks(*stream.machine, shape, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call, sizeof call);
 }
 
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN

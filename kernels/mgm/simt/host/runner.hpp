@@ -28,7 +28,8 @@ struct Launch {
   Machine& machine;
   LaunchShape const& shape;
   void (*body)(void const*);
-  void const* arguments;
+  void const* arguments;  ///< what `body` is called with
+  Size argument_bytes;
   std::atomic<int> workers = 0;         ///< OS threads that still run blocks
   std::atomic<std::uint64_t> pulse = 0;  ///< how often anything was written that a spinning thread may see, · 2¹⁶, + blocks that saw no use in it
 
@@ -152,7 +153,7 @@ class Runner {
   }
   /// The same from the compiler's hooks: `code` is the address of the access. Never throws.
   void seen(void const* p, int bytes, bool write, void const* code) {
-    if (busy_ || !watching_ || stacks_->holds(p) || on_host_stack(p)) return;
+    if (busy_ || !watching_ || stacks_->holds(p) || is_mine(p)) return;
     seen_here(p, bytes, write, code);
   }
   /// Null unless the machine finds races.
@@ -189,7 +190,12 @@ class Runner {
   void preempt();
   void touched(void const* p, int bytes, Touch touch, Site at);
   void seen_here(void const* p, int bytes, bool write, void const* code);
-  static bool on_host_stack(void const* p);
+  /// Not memory of the device: this object, and the arguments of the launch.
+  [[nodiscard]] bool is_mine(void const* p) const {
+    auto const at = reinterpret_cast<std::uintptr_t>(p);
+    return at - reinterpret_cast<std::uintptr_t>(this) < sizeof(Runner) ||
+           at - reinterpret_cast<std::uintptr_t>(launch_->arguments) < static_cast<std::uintptr_t>(launch_->argument_bytes);
+  }
   [[nodiscard]] std::string stuck() const;
   [[nodiscard]] Thread& thread(int i) const { return threads_[static_cast<std::size_t>(i)]; }
   [[nodiscard]] static std::size_t warp_of(int i) { return static_cast<std::size_t>(i) / kWarp; }

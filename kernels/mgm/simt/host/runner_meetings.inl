@@ -34,8 +34,8 @@ inline void Runner::meet(int id, int expected, bool wait, Site at) {
       fail(text("named barrier ", id, ": expects ", expected, " threads here and ", barrier.expected, " at line ", barrier.site.line), at);
     if ((barrier.came[w] & lane_bit(me)) != 0)
       fail(text("named barrier ", id, ": this thread arrives a second time before the ", expected, " threads have met"), at);
-    if (warps_[w].left != 0)
-      fail(text("named barrier ", id, ": thread ", static_cast<int>(w) * kWarp + std::countr_zero(warps_[w].left),
+    if (unsigned const missing = warps_[w].left & ~barrier.came[w]; missing != 0)
+      fail(text("named barrier ", id, ": thread ", static_cast<int>(w) * kWarp + std::countr_zero(missing),
                 " of this warp has left the kernel; whole warps meet here"), at);
   }
   if (barrier.arrived == 0) barrier.site = at, barrier.expected = expected;
@@ -98,7 +98,7 @@ inline void Runner::finish() {
     if (e->arrived != 0 && e->arrived != e->mask && (e->mask & lane) != 0)
       fail(text(e->what, ": the mask names lane ", me.index % kWarp, ", which has left the kernel"), e->site);
   for (int id = 1; id < 16; ++id)
-    if (barriers_[id].arrived != 0 && barriers_[id].waiting[w] != 0)
+    if (barriers_[id].waiting[w] != 0 && (barriers_[id].came[w] & lane) == 0)
       fail(text("named barrier ", id, ": this thread has left the kernel, while others of its warp wait there; whole warps meet"), barriers_[id].site);
   ready_[w] &= ~lane;
   warps_[w].left |= lane;

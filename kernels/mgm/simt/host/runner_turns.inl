@@ -1,7 +1,5 @@
 /// Whose turn it is: blocks from begin to end, and threads from one stack to the next.
 #pragma once
-#include <pthread.h>
-
 #include <mgm/simt/host/runner.hpp>
 
 namespace mgm::inline v0::simt::host {
@@ -265,22 +263,6 @@ inline void Runner::seen_here(void const* p, int bytes, bool write, void const* 
     }
   }
   if (preempt_ && --budget_ < 0) preempt();
-}
-
-/// Whether it is the launching function's own: the arguments of a launch lie there.
-inline bool Runner::on_host_stack(void const* p) {
-  static thread_local std::uintptr_t base = 0, bytes = 0;
-  if (bytes == 0) {
-    pthread_attr_t attributes;
-    void* low = nullptr;
-    std::size_t size = 1;
-    if (::pthread_getattr_np(::pthread_self(), &attributes) == 0) {
-      (void)::pthread_attr_getstack(&attributes, &low, &size);
-      (void)::pthread_attr_destroy(&attributes);
-    }
-    base = reinterpret_cast<std::uintptr_t>(low), bytes = size;
-  }
-  return reinterpret_cast<std::uintptr_t>(p) - base < bytes;
 }
 
 }  // namespace mgm::inline v0::simt::host
