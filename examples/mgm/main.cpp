@@ -14,12 +14,19 @@
 #include <mgm/core/version.hpp>
 #include <mgm/io/checkpoint.hpp>
 #include <mgm/io/read_image.hpp>
+#include <mgm/simt/runtime.hpp>
 
 #include "options.hpp"
 
 namespace tool {
 
 namespace {
+#if defined(MGM_TOOL_CUDA)
+constexpr bool kHasCuda = true;
+#else
+constexpr bool kHasCuda = false;
+#endif
+
 Terminal* interrupted_terminal = nullptr;  // what the signal handler can reach; none: a command without steps to stop between
 extern "C" void on_interrupt(int) {
   Terminal* const terminal = interrupted_terminal;
@@ -54,7 +61,9 @@ void add_number(CLI::App& app, std::string const& option, Number& to, std::strin
 }
 
 void add_options(CLI::App& app, Options& o) {
-  app.add_option("--device", o.device, "auto, cpu, simt (the CUDA kernels, run on the processor) or simt:80 (with the matrix instructions of that architecture)");
+  app.add_option("--device", o.device,
+                 "auto, cpu, cuda, cuda:1 (the second GPU), simt (the CUDA kernels, run on the processor) or simt:80 (with the matrix instructions of "
+                 "that architecture)");
   app.add_option("--dtype", o.dtype, "f32, bf16 or f16")->check(CLI::IsMember({"f32", "bf16", "f16"}));
   app.add_option("--weights", o.weights, "native");
   app.add_option("--isa", o.isa, "portable, avx2, avx512 or avx512_bf16: force one of the CPU's paths");
@@ -102,8 +111,10 @@ int run_model(Options const& o, Terminal& terminal) {
 
 int run(Options& o, Terminal& terminal) {
   bool const simt = o.device == "simt" || o.device.starts_with("simt:");
-  mgm::require<mgm::DeviceError>(o.device == "auto" || o.device == "cpu" || simt, "--device ", mgm::quoted(o.device),
-                                 ": this build has auto, cpu, simt and simt:<architecture>");
+  bool const cuda = kHasCuda && (o.device == "cuda" || o.device.starts_with("cuda:"));
+  mgm::require<mgm::DeviceError>(o.device == "auto" || o.device == "cpu" || simt || cuda, "--device ", mgm::quoted(o.device),
+                                 ": this build has auto, cpu, ", kHasCuda ? "cuda, cuda:<number>, " : "", "simt and simt:<architecture>",
+                                 kHasCuda ? "" : "; it was built without nvcc");
   mgm::require<mgm::ArgumentError>(o.weights == "native", "--weights ", mgm::quoted(o.weights), ": this build has native");
   if (o.command == "tokenize") return tokenize(o);
   if (o.command == "inspect") return inspect(o);
@@ -111,6 +122,9 @@ int run(Options& o, Terminal& terminal) {
                                    "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
   if (o.dtype.empty()) o.dtype = o.command == "dump" ? "f32" : stored_dtype(o);
   interrupted_terminal = &terminal;
+#if defined(MGM_TOOL_CUDA)
+  if (cuda || (o.device == "auto" && o.isa.empty() && mgm::simt::device_count() > 0)) return run_model<mgm::Cuda>(o, terminal);
+#endif
   return simt ? run_model<mgm::Simt>(o, terminal) : run_model<mgm::Cpu>(o, terminal);
 }
 }  // namespace
@@ -160,6 +174,9 @@ int main(int argc, char** argv) {
   tokenize->add_option("--jsonl", o.jsonl, "one JSON string a line in, one array of ids a line out");
   tokenize->add_option("--decode", o.decode, "a JSON array of ids to text");
   tokenize->add_option("--decode-jsonl", o.decode_jsonl, "one array a line in, one JSON string a line out");
+  tokenize->add_option("--conversation", o.conversation, "a JSON list of training records: their ids and labels, one object a line");
+  tokenize->add_option("--template", o.prompt_template, "of --conversation: vicuna_v1, gemma, llama_3, mistral_instruct, chatml_direct, plain");
+  tool::add_number(*tokenize, "--max-length", o.max_length, "of --conversation: ids at most", std::int64_t{1}, std::int64_t{1} << 40);
   tokenize->add_flag("--user-text", o.user_text, "special tokens in the text are letters");
   tokenize->add_flag("--no-bos", o.no_bos);
   tokenize->add_flag("--skip-special", o.skip_special, "decoding leaves special tokens out");

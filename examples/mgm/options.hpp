@@ -30,7 +30,8 @@ struct Options {
   std::string ocr, generator, heatmap;
   bool gen = false, no_mining = false, blur_aux = false;
   // tokenize
-  std::optional<std::string> text, jsonl, decode, decode_jsonl;
+  std::optional<std::string> text, jsonl, decode, decode_jsonl, conversation;
+  std::int64_t max_length = 0;  // 0: not cut
   bool user_text = false, no_bos = false, skip_special = false;
   // inspect
   bool hash = false;

@@ -4,6 +4,7 @@
 
 #include <mgm/io/tokenizer.hpp>
 #include <mgm/models/folder_config.hpp>
+#include <mgm/models/labels.hpp>
 
 #include "json_out.hpp"
 #include "options.hpp"
@@ -66,11 +67,31 @@ void each_line(std::string const& path, Convert&& convert) {
   }
   std::fwrite(out.data(), 1, out.size(), stdout);
 }
+
+/// Training conversations as ids and labels, one object a record; all or nothing is printed.
+int tokenize_conversations(Options const& o) {
+  using namespace mgm::models;
+  if (o.prompt_template.empty()) throw UsageError{"tokenize: --conversation needs --template"};
+  auto const kind = training_template_by_name(o.prompt_template);
+  auto const vocabulary = mgm::io::Tokenizer::open(o.model, {.prefer = training_vocabulary(kind)});
+  std::optional<mgm::Size> const limit = o.max_length > 0 ? std::optional<mgm::Size>(o.max_length) : std::nullopt;
+  std::string out;
+  std::size_t number = 0;
+  for (auto const& record : read_conversations(*o.conversation)) {
+    auto const made = label_record(vocabulary, kind, record, mgm::text(*o.conversation, ": record ", number++), limit);
+    out += mgm::text("{\"id\": ", record.id.dump(-1, ' ', true, Json::error_handler_t::replace), ", \"ids\": ", array(made.ids),
+                     ", \"labels\": ", array(made.labels), "}\n");
+  }
+  std::fwrite(out.data(), 1, out.size(), stdout);
+  return 0;
+}
 }  // namespace
 
 int tokenize(Options const& o) {
-  int const ways = int(o.text.has_value()) + int(o.jsonl.has_value()) + int(o.decode.has_value()) + int(o.decode_jsonl.has_value());
-  if (ways != 1) throw UsageError{"tokenize: exactly one of --text, --jsonl, --decode, --decode-jsonl is needed"};
+  int const ways = int(o.text.has_value()) + int(o.jsonl.has_value()) + int(o.decode.has_value()) + int(o.decode_jsonl.has_value()) +
+                   int(o.conversation.has_value());
+  if (ways != 1) throw UsageError{"tokenize: exactly one of --text, --jsonl, --decode, --decode-jsonl, --conversation is needed"};
+  if (o.conversation) return tokenize_conversations(o);
   auto const vocabulary = open_vocabulary(o.model);
   if (o.text) std::printf("%s\n", encoded(vocabulary, *o.text, o).c_str());
   if (o.decode) {

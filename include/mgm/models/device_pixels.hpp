@@ -5,9 +5,8 @@
 #include <vector>
 
 #include <mgm/io/pixels.hpp>
-#include <mgm/kernels/pixels/bilinear.cuh>
-#include <mgm/kernels/pixels/resize.cuh>
 #include <mgm/mem/context.hpp>
+#include <mgm/ops/pixels.hpp>
 
 namespace mgm::inline v0::models {
 
@@ -36,7 +35,7 @@ struct UploadedAxis {
     margin = ctx.on_device(View<std::int32_t const, 1, Cpu>(axis.margin.data(), {outputs}));
     total = ctx.on_device(View<std::int32_t const, 1, Cpu>(axis.total.data(), {outputs}));
   }
-  [[nodiscard]] kernels::ResizeAxis<Dev> axis() const { return {spans, weights, margin}; }
+  [[nodiscard]] ops::ResizeAxis<Dev> axis() const { return {spans, weights, margin}; }
 };
 
 /// A picture's bytes as they are, (h, w, bytes of a pixel).
@@ -44,7 +43,7 @@ template <KernelDevice Dev>
 struct UploadedPicture {
   Tensor<std::uint8_t const, 1, Dev> bytes;
   View<std::uint8_t const, 3, Dev> view;
-  kernels::ChannelOrder order;
+  ops::ChannelOrder order;
 
   UploadedPicture(Context<Dev>& ctx, io::PixelView picture) {
     Size const h = picture.height(), w = picture.width(), step = io::bytes_per_pixel(picture.format());
@@ -66,15 +65,15 @@ Tensor<float, 3, Dev> resize_normalised(Context<Dev>& ctx, io::PixelView picture
   auto const table = io::normalise_table();
   auto const levels = ctx.on_device(View<float const, 2, Cpu>(table[0].data(), {3, 256}));
   UploadedPicture<Dev> const source(ctx, picture);
-  kernels::ResizeMargin<Dev> const plain{{p.colour[0], p.colour[1], p.colour[2]}};
+  ops::ResizeMargin<Dev> const plain{{p.colour[0], p.colour[1], p.colour[2]}};
   auto out = ctx.template empty<float>(Extents{Size{p.height}, Size{p.width}, Size{3}});
   if (io::columns_first(p)) {
     UploadedAxis<Dev> const v(ctx, down), h(ctx, across);
     auto narrow = ctx.template empty<std::uint8_t>(Extents{Size{p.height}, Size{picture.width()}, Size{3}});
-    kernels::resize_down<Dev>(ctx.stream(), source.view, source.order, v.axis(), plain, narrow.view());
-    kernels::ResizeMargin<Dev> shaded = plain;
+    ops::resize_down<std::uint8_t, Dev>(ctx, source.view, source.order, v.axis(), plain, {}, narrow);
+    ops::ResizeMargin<Dev> shaded = plain;
     shaded.total = v.total;
-    kernels::resize_across<Dev>(ctx.stream(), narrow, {}, h.axis(), shaded, levels, out.view());
+    ops::resize_across<float, Dev>(ctx, narrow, {}, h.axis(), shaded, levels, out);
   } else {
     int from = picture.height(), to = 0;  // the rows that are read at all
     for (auto const& s : down.taps.spans)
@@ -82,10 +81,11 @@ Tensor<float, 3, Dev> resize_normalised(Context<Dev>& ctx, io::PixelView picture
     from = std::min(from, to);
     UploadedAxis<Dev> const h(ctx, across), v(ctx, down, from);
     auto narrow = ctx.template empty<std::uint8_t>(Extents{Size{to - from}, Size{p.width}, Size{3}});
-    kernels::resize_across<Dev>(ctx.stream(), source.view.slice(0, from, to - from), source.order, h.axis(), plain, narrow.view());
-    kernels::ResizeMargin<Dev> shaded = plain;
+    auto const rows = source.view.slice(0, from, to - from);
+    ops::resize_across<std::uint8_t, Dev>(ctx, rows, source.order, h.axis(), plain, {}, narrow);
+    ops::ResizeMargin<Dev> shaded = plain;
     shaded.total = h.total;
-    kernels::resize_down<Dev>(ctx.stream(), narrow, {}, v.axis(), shaded, levels, out.view());
+    ops::resize_down<float, Dev>(ctx, narrow, {}, v.axis(), shaded, levels, out);
   }
   return out;
 }
@@ -102,7 +102,7 @@ void bilinear_tiles(Context<Dev>& ctx, View<float const, 4, Dev> in, int in_grid
   }
   auto const at = ctx.on_device(View<int const, 2, Cpu>(samples.data(), {Size{side}, 2}));
   auto const weight = ctx.on_device(View<float const, 1, Cpu>(weights.data(), {Size{side}}));
-  kernels::bilinear<Dev>(ctx.stream(), in, in_grid, {at, weight}, out, out_grid);
+  ops::bilinear<Dev>(ctx, in, in_grid, {at, weight}, out, out_grid);
 }
 
 }  // namespace detail
