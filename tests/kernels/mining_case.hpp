@@ -39,19 +39,24 @@ template <class T>
 class MiningCase {
  public:
   MiningCase(mgm::Context<Dev>& ctx, MiningShape const& s, std::vector<Guarded<T, 3>> const& maps) : shape(s), fine(s.rows(), s.cols(), 0) {
+    double lowest = INFINITY, highest = -INFINITY;
     std::vector<ref::Array> arrays{fine};  // sets the sides, has no channels
     for (auto const& map : maps) {
       auto const v = map.view();
       ref::Array a(v.extent(0), v.extent(1), v.extent(2));
       for (Size y = 0; y < a.n0; ++y)
         for (Size x = 0; x < a.n1; ++x)
-          for (Size c = 0; c < a.n2; ++c) a(y, x, c) = double(float(v(y, x, c))), widest = std::max(widest, std::abs(a(y, x, c)));
+          for (Size c = 0; c < a.n2; ++c)
+            a(y, x, c) = double(float(v(y, x, c))), widest = std::max(widest, std::abs(a(y, x, c))), lowest = std::min(lowest, a(y, x, c)),
+                    highest = std::max(highest, a(y, x, c));
       bool const twice = s.full_rows > 0;
       arrays.push_back(twice ? ref::bilinear(ref::bilinear(a, s.full_rows, s.full_cols), s.rows(), s.cols()) : a);
       device_maps.emplace_back(ctx, map);
-      add_taps(ctx, twice ? *mgm::resize_twice_taps(a.n0, s.full_rows, s.rows()) : mgm::resize_taps(a.n0, s.rows()));
-      add_taps(ctx, twice ? *mgm::resize_twice_taps(a.n1, s.full_cols, s.cols()) : mgm::resize_taps(a.n1, s.cols()));
+      auto const rows = twice ? *mgm::resize_twice_taps(a.n0, s.full_rows, s.rows()) : mgm::resize_taps(a.n0, s.rows());
+      auto const cols = twice ? *mgm::resize_twice_taps(a.n1, s.full_cols, s.cols()) : mgm::resize_taps(a.n1, s.cols());
+      add_taps(ctx, rows), add_taps(ctx, cols), reach.push_back(mgm::reach_of(rows, cols, s.grid.rows, s.grid.cols));
     }
+    span = highest - lowest;
     fine = ref::concatenated(arrays);
     for (std::size_t l = 0; l < maps.size(); ++l) stages.push_back({device_maps[l].view(), taps[2 * l].view(), taps[2 * l + 1].view()});
   }
@@ -59,9 +64,10 @@ class MiningCase {
   [[nodiscard]] double const* cell(Size row, Size col) const { return &fine.v[std::size_t((row * fine.n1 + col) * fine.n2)]; }
 
   MiningShape shape;
-  ref::Array fine;    // (rows, cols, F)
-  double widest = 0;  // |pixel|
+  ref::Array fine;              // (rows, cols, F)
+  double widest = 0, span = 0;  // the largest |pixel|, and difference of two
   std::vector<mgm::MiningStage<T, Dev>> stages{};
+  std::vector<mgm::MiningReach> reach{};
 
  private:
   void add_taps(mgm::Context<Dev>& ctx, std::vector<mgm::Tap> const& list) {

@@ -123,28 +123,14 @@ template <Real T, KernelDevice Dev>
 void mining(simt::Stream<Dev> stream, In<float, 2, Dev> u, MiningGrid grid, std::span<MiningStage<T, Dev> const> stages,
             In<float, 2, Dev> mean, In<float, 2, Dev> rstd, float scale, In<T, 1, Dev> gain, In<T, 1, Dev> bias, Out<T, 2, Dev> z,
             std::type_identity_t<View<float, 2, Dev>> probabilities = {}) {
-  Size const rows = mean.extent(0), cols = mean.extent(1), tokens = grid.rows * grid.cols;
   if (grid.rows == 0 || grid.cols == 0) return;
-  require<ShapeError>(grid.rows >= 1 && grid.cols >= 1 && rows >= 1 && cols >= 1 && rows % grid.rows == 0 && cols % grid.cols == 0,
-                      "mining: ", rows, "x", cols, " cells do not divide among ", grid.rows, "x", grid.cols, " tokens");
-  require<LimitError>(rows < Size{1} << 30 && cols < Size{1} << 30 && rows * cols / tokens < Size{1} << 30,
-                      "mining: sides of cells, and cells of a token, must be below 2³⁰, found ", rows, "x", cols, " cells");
-  auto const given = check_stages<T, Dev>("mining", stages, rows, cols);
-  Size const channels = channels_of(given);
-  check_input("mining: u", u), check_input("mining: mean", mean), check_input("mining: rstd", rstd);
-  check_input("mining: gain", gain), check_input("mining: bias", bias);
-  check_shape("mining: u", u, tokens, channels), check_shape("mining: rstd", rstd, rows, cols);
-  check_shape("mining: gain", gain, channels), check_shape("mining: bias", bias, channels), check_shape("mining: z", z, tokens, channels);
-  check_output("mining: z", z), check_apart("mining: z", z, "u", u);
+  auto const given = check_mining<T, Dev>("mining", u, {grid}, stages, mean.extent(0), mean.extent(1), gain, bias, z, probabilities);
+  check_input("mining: mean", mean), check_input("mining: rstd", rstd), check_shape("mining: rstd", rstd, mean.extent(0), mean.extent(1));
   check_apart("mining: z", z, "mean", mean), check_apart("mining: z", z, "rstd", rstd);
-  for (auto const& stage : stages) check_apart("mining: z", z, "a map", stage.map);
-  if (probabilities.data()) {
-    check_shape("mining: probabilities", probabilities, tokens, rows * cols / tokens);
-    check_output("mining: probabilities", probabilities), check_apart("mining: probabilities", probabilities, "z", z);
-    check_apart("mining: probabilities", probabilities, "u", u), check_apart("mining: probabilities", probabilities, "mean", mean);
-    check_apart("mining: probabilities", probabilities, "rstd", rstd);
-  }
-  simt::launch(stream, {.name = "mining", .grid = tokens, .block = MiningTraits::kThreads, .shared = sizeof(MiningTraits::Shared)},
+  if (probabilities.data())
+    check_apart("mining: probabilities", probabilities, "mean", mean), check_apart("mining: probabilities", probabilities, "rstd", rstd);
+  simt::launch(stream,
+               {.name = "mining", .grid = grid.rows * grid.cols, .block = MiningTraits::kThreads, .shared = sizeof(MiningTraits::Shared)},
                mining_kernel<T, Dev>, u, grid, given, mean, rstd, scale, gain, bias, z, probabilities);
 }
 

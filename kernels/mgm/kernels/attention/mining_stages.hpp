@@ -45,6 +45,38 @@ template <class T, class Dev>
   return sum;
 }
 
+/// The views of one picture: `grid` tokens each, `across` views a row and `down` rows of views. Tokens are numbered view by view.
+struct MiningViews {
+  MiningGrid grid;
+  Size down = 1, across = 1;
+  [[nodiscard]] MGM_HD constexpr Size tokens() const { return grid.rows * grid.cols * down * across; }
+};
+
+/// Refuses arguments of mining that do not fit each other. `rows` × `cols` cells are those of all views.
+template <Real T, KernelDevice Dev>
+[[nodiscard]] MiningStages<T, Dev> check_mining(std::string_view what, In<float, 2, Dev> u, MiningViews views,
+                                                std::span<MiningStage<T, Dev> const> stages, Size rows, Size cols, In<T, 1, Dev> gain,
+                                                In<T, 1, Dev> bias, View<T, 2, Dev> z, View<float, 2, Dev> probabilities) {
+  auto const name = [&](char const* argument) { return text(what, ": ", argument); };
+  MiningGrid const tokens{views.grid.rows * views.down, views.grid.cols * views.across};
+  require<ShapeError>(tokens.rows >= 1 && tokens.cols >= 1 && rows >= 1 && cols >= 1 && rows % tokens.rows == 0 && cols % tokens.cols == 0,
+                      what, ": ", rows, "x", cols, " cells do not divide among ", tokens.rows, "x", tokens.cols, " tokens");
+  Size const count = tokens.rows * tokens.cols, candidates = rows / tokens.rows * (cols / tokens.cols);
+  require<LimitError>(rows < Size{1} << 30 && cols < Size{1} << 30 && candidates < Size{1} << 30, what,
+                      ": sides of cells, and cells of a token, must be below 2³⁰, found ", rows, "x", cols, " cells");
+  auto const given = check_stages<T, Dev>(what, stages, rows, cols);
+  Size const channels = channels_of(given);
+  check_input(name("u"), u), check_input(name("gain"), gain), check_input(name("bias"), bias), check_output(name("z"), z);
+  check_shape(name("u"), u, count, channels), check_shape(name("gain"), gain, channels), check_shape(name("bias"), bias, channels);
+  check_shape(name("z"), z, count, channels), check_apart(name("z"), z, "u", u);
+  for (auto const& stage : stages) check_apart(name("z"), z, "a map", stage.map);
+  if (probabilities.data()) {
+    check_shape(name("probabilities"), probabilities, count, candidates), check_output(name("probabilities"), probabilities);
+    check_apart(name("probabilities"), probabilities, "z", z), check_apart(name("probabilities"), probabilities, "u", u);
+  }
+  return given;
+}
+
 /// One fine cell of one stage: four pixels and their weights, which sum to one. At a border or on a pixel some coincide.
 template <class T>
 struct CellPixels {
