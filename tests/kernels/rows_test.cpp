@@ -50,16 +50,20 @@ TYPED_TEST(Rows, GatherCopiesAndMarksWhatIsNotThere) {
     Matrix<T> out(ctx, layout, count, columns);
     std::vector<int> ids;  // any order, repeated, now and then outside
     for (Size i = 0; i < count; ++i) ids.push_back(i % 5 == 4 ? (i % 2 == 0 ? -1 : int(rows)) : numbers.whole(0, int(rows) - 1));
+    Matrix<T> scaled(ctx, layout, count, columns);
     kernels::gather<T, Dev>(ctx.stream(), table.view(), list(ctx, ids), out.view());
-    out.fetch();
-    EXPECT_TRUE(out.intact());
+    kernels::gather_scaled<T, Dev>(ctx.stream(), table.view(), list(ctx, ids), 1.7f, scaled.view());
+    out.fetch(), scaled.fetch();
+    EXPECT_TRUE(out.intact() && scaled.intact());
     for (Size i = 0; i < count; ++i)
       for (Size c = 0; c < columns; ++c) {
         int const id = ids[std::size_t(i)];
-        if (id < 0 || id >= rows)
-          ASSERT_TRUE(std::isnan(float(out(i, c)))) << i << ", " << c;
-        else
-          ASSERT_EQ(float(out(i, c)), float(table(id, c))) << i << ", " << c;
+        if (id < 0 || id >= rows) {
+          ASSERT_TRUE(std::isnan(float(out(i, c))) && std::isnan(float(scaled(i, c)))) << i << ", " << c;
+          continue;
+        }
+        ASSERT_EQ(float(out(i, c)), float(table(id, c))) << i << ", " << c;
+        ASSERT_EQ(float(scaled(i, c)), float(T(float(double(1.7f) * double(float(table(id, c))))))) << i << ", " << c;
       }
   });
 }

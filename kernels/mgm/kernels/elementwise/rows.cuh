@@ -8,9 +8,9 @@
 
 namespace mgm::inline v0::kernels {
 
-template <int kVec, class T, class Dev>
+template <int kVec, class Op, class T, class Dev>
 MGM_GLOBAL(MapTraits::kThreads)
-void gather_kernel(MapShape shape, View<T const, 2, Dev> table, View<int const, 1, Dev> ids, View<T, 2, Dev> out) {
+void gather_kernel(MapShape shape, Op op, View<T const, 2, Dev> table, View<int const, 1, Dev> ids, View<T, 2, Dev> out) {
   for (Size n = shape.first_row(); n < shape.rows; n += shape.row_step()) {
     Size const id = ids(n);
     bool const known = id >= 0 && id < table.extent(0);
@@ -18,11 +18,11 @@ void gather_kernel(MapShape shape, View<T const, 2, Dev> table, View<int const, 
       Size const first = p * kVec;
       if constexpr (kVec > 1) {
         if (known && first + kVec <= out.extent(1)) {
-          simt::store<kVec>(out.row(n) + first, simt::load<kVec>(table.row(id) + first));
+          simt::store<kVec>(out.row(n) + first, map_vector<T, kVec>(op, simt::load<kVec>(table.row(id) + first)));
           continue;
         }
       }
-      for (Size c = first; c < out.extent(1) && c < first + kVec; ++c) out(n, c) = known ? table(id, c) : simt::narrow<T>(NAN);
+      for (Size c = first; c < out.extent(1) && c < first + kVec; ++c) out(n, c) = known ? op(table(id, c)) : simt::narrow<T>(NAN);
     }
   }
 }
@@ -51,10 +51,9 @@ void scatter_add_kernel(MapShape shape, View<T const, 2, Dev> x, View<int const,
   }
 }
 
-/// out[i] = table[ids[i]], every bit.   table (V, C), ids (n) in the device's memory, out (n, C), any strides. A row whose id lies outside
-/// of the table becomes NaN: the host cannot see the ids. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
-template <Real T, KernelDevice Dev>
-void gather(simt::Stream<Dev> stream, In<T, 2, Dev> table, View<int const, 1, Dev> ids, Out<T, 2, Dev> out) {
+namespace detail {
+template <class Op, class T, KernelDevice Dev>
+void gather_rows(simt::Stream<Dev> stream, Op op, View<T const, 2, Dev> table, View<int const, 1, Dev> ids, View<T, 2, Dev> out) {
   check_input("gather: table", table), check_input("gather: ids", ids), check_shape("gather: out", out, ids.extent(0), table.extent(1));
   check_output("gather: out", out), check_apart("gather: out", out, "table", table), check_apart("gather: out", out, "ids", ids);
   if (out.count() == 0) return;
@@ -62,7 +61,20 @@ void gather(simt::Stream<Dev> stream, In<T, 2, Dev> table, View<int const, 1, De
   bool const wide = is_aligned(table, 16) && is_aligned(out, 16);
   auto const shape = MapShape::of(out.extent(0), simt::ceil_div(out.extent(1), wide ? kVec : 1));
   simt::launch(stream, {.name = "gather", .grid = shape.grid(), .block = MapTraits::kThreads},
-               wide ? gather_kernel<kVec, T, Dev> : gather_kernel<1, T, Dev>, shape, table, ids, out);
+               wide ? gather_kernel<kVec, Op, T, Dev> : gather_kernel<1, Op, T, Dev>, shape, op, table, ids, out);
+}
+}  // namespace detail
+
+/// out[i] = table[ids[i]], every bit.   table (V, C), ids (n) in the device's memory, out (n, C), any strides. A row whose id lies outside
+/// of the table becomes NaN: the host cannot see the ids. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+template <Real T, KernelDevice Dev>
+void gather(simt::Stream<Dev> stream, In<T, 2, Dev> table, View<int const, 1, Dev> ids, Out<T, 2, Dev> out) {
+  detail::gather_rows<ConvertOp<T>, T, Dev>(stream, {}, table, ids, out);
+}
+/// out[i] = T(factor·table[ids[i]]): the embedding of Gemma's tokens, whose factor is √C in T. The rest as `gather`.
+template <Real T, KernelDevice Dev>
+void gather_scaled(simt::Stream<Dev> stream, In<T, 2, Dev> table, View<int const, 1, Dev> ids, float factor, Out<T, 2, Dev> out) {
+  detail::gather_rows<ScaleOp<T>, T, Dev>(stream, {factor}, table, ids, out);
 }
 
 /// sum[rows[i]] += weights[i]·x[i], one rounding or two a term.   x (n, C), rows and weights (n) in the device's memory, sum (N, C), any
