@@ -107,6 +107,17 @@ struct PatchInfoMining {
     [[nodiscard]] View<Tap const, 1, Dev> view(Size i) const { return on_device[static_cast<std::size_t>(i)].view(); }
   };
 
+  /// Statistics and mining in one launch, where the device can; `taps` holds those of the stages, rows and columns in turn.
+  [[nodiscard]] bool mine_fused(Context<Dev>& ctx, View<float, 2, Dev> u, MiningGrid grid, MiningGrid views, Stages const& stages,
+                                TapLists const& taps, View<T, 2, Dev> z, View<float, 2, Dev> probabilities) const {
+    if constexpr (std::same_as<Dev, Cpu>) return false;
+    std::vector<MiningReach> reach;
+    for (std::size_t l = 0; l < stages.size(); ++l)
+      reach.push_back(reach_of(taps.lists[2 * l], taps.lists[2 * l + 1], grid.rows * views.rows, grid.cols * views.cols));
+    return ops::mining_fused<T>(ctx, u, grid, views, std::span(stages), std::span(std::as_const(reach)), kEps, scale(),
+                                value_norm.weight.view(), value_norm.bias.view(), z, probabilities);
+  }
+
   /// All crops (with grid 1, the picture itself) from the same maps and statistics: a crop is a part of the taps.
   void mine_crops(Context<Dev>& ctx, View<float, 2, Dev> u, Maps maps, MiningGeometry g, View<T, 2, Dev> z,
                   View<float, 2, Dev> probabilities) const {
@@ -118,6 +129,7 @@ struct PatchInfoMining {
       taps.add(ctx, resize_taps(map.extent(0), cells)), taps.add(ctx, resize_taps(map.extent(1), cells));
       stages.push_back({map, taps.view(first), taps.view(first + 1)});
     }
+    if (mine_fused(ctx, u, {g.side, g.side}, {g.grid, g.grid}, stages, taps, z, probabilities)) return;
     auto const mean = ctx.template empty<float>(Extents{cells, cells}), rstd = ctx.template empty<float>(Extents{cells, cells});
     ops::mining_statistics<T>(ctx, std::span(std::as_const(stages)), kEps, mean.view(), rstd.view());
     for (Size i = 0; i < g.grid * g.grid; ++i) {
@@ -150,6 +162,7 @@ struct PatchInfoMining {
       taps.add(ctx, std::move(*rows)), taps.add(ctx, std::move(*cols));
       stages.push_back({source, taps.view(first), taps.view(first + 1)});
     }
+    if (mine_fused(ctx, u, {g.side, g.side}, {1, 1}, stages, taps, z, probabilities)) return;
     auto const mean = ctx.template empty<float>(Extents{cells, cells}), rstd = ctx.template empty<float>(Extents{cells, cells});
     ops::mining_statistics<T>(ctx, std::span(std::as_const(stages)), kEps, mean.view(), rstd.view());
     ops::mining<T>(ctx, u, {g.side, g.side}, std::span(std::as_const(stages)), mean.view(), rstd.view(), scale(), value_norm.weight.view(),

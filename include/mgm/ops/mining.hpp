@@ -58,6 +58,26 @@ void mining(Context<Dev>& ctx, In<float, 2, Dev> u, MiningGrid grid, std::span<M
   else kernels::mining<T, Dev>(ctx.stream(), u, grid, stages, mean, rstd, scale, gain, bias, z, probabilities);
 }
 
+/// Statistics and mining of all views of a picture in one launch, where the device has that form for these shapes: whether it has. If not,
+/// nothing is done. `grid` tokens a view, `views` of them on the picture's cells; u, z and `probabilities` are as for `mining`, view by view;
+/// `reach` is that of the stages' taps, stage by stage. Throws ShapeError.
+template <Real T, Device Dev>
+[[nodiscard]] bool mining_fused(Context<Dev>& ctx, In<float, 2, Dev> u, MiningGrid grid, MiningGrid views,
+                                std::span<MiningStage<T, Dev> const> stages, std::span<MiningReach const> reach, float eps, float scale,
+                                In<T, 1, Dev> gain, In<T, 1, Dev> bias, Out<T, 2, Dev> z,
+                                std::type_identity_t<View<float, 2, Dev>> probabilities = {}) {
+  if constexpr (std::same_as<Dev, Cpu>) {
+    return false;
+  } else {
+    kernels::MiningViews const all{grid, views.rows, views.cols};
+    if (!ctx.tuned() ||
+        kernels::choose_mining<T, Dev>(ctx.stream(), u, all, stages, reach, gain, bias, z).form != kernels::MiningForm::fused)
+      return false;
+    kernels::mining_fused<T, Dev>(ctx.stream(), u, all, stages, reach, eps, scale, gain, bias, z, probabilities);
+    return true;
+  }
+}
+
 /// out = resize(resize(map, full), out's sides), bilinear, half-pixel centres, channel by channel; the full map is not made.
 /// map (h, w, C), out (h', w', C). Sums in float. Throws ShapeError.
 template <Real T, Device Dev>
