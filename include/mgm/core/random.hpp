@@ -7,17 +7,25 @@
 
 namespace mgm::inline v0 {
 
-/// A number in [0, 1) with 53 random bits for (seed, position): Philox 4x32-10, key = seed, counter = position.
-[[nodiscard]] MGM_HD constexpr double philox_uniform(std::uint64_t seed, std::uint64_t position) {
-  std::uint32_t c0 = static_cast<std::uint32_t>(position), c1 = static_cast<std::uint32_t>(position >> 32), c2 = 0, c3 = 0;
-  std::uint32_t k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
+/// Four words that follow from a key and a counter of four words.
+struct PhiloxWords {
+  std::uint32_t x, y, z, w;
+};
+[[nodiscard]] MGM_HD constexpr PhiloxWords philox(std::uint64_t key, PhiloxWords c) {
+  std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
-    std::uint64_t const a = std::uint64_t{0xD2511F53u} * c0, b = std::uint64_t{0xCD9E8D57u} * c2;
-    c0 = static_cast<std::uint32_t>(b >> 32) ^ c1 ^ k0, c2 = static_cast<std::uint32_t>(a >> 32) ^ c3 ^ k1;
-    c1 = static_cast<std::uint32_t>(b), c3 = static_cast<std::uint32_t>(a);
+    std::uint64_t const a = std::uint64_t{0xD2511F53u} * c.x, b = std::uint64_t{0xCD9E8D57u} * c.z;
+    c = {static_cast<std::uint32_t>(b >> 32) ^ c.y ^ k0, static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(a >> 32) ^ c.w ^ k1,
+         static_cast<std::uint32_t>(a)};
     k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
   }
-  return static_cast<double>(((std::uint64_t{c1} << 32) | c0) >> 11) * 0x1p-53;
+  return c;
+}
+
+/// A number in [0, 1) with 53 random bits for (seed, position): key = seed, counter = position.
+[[nodiscard]] MGM_HD constexpr double philox_uniform(std::uint64_t seed, std::uint64_t position) {
+  PhiloxWords const c = philox(seed, {static_cast<std::uint32_t>(position), static_cast<std::uint32_t>(position >> 32), 0, 0});
+  return static_cast<double>(((std::uint64_t{c.y} << 32) | c.x) >> 11) * 0x1p-53;
 }
 
 }  // namespace mgm::inline v0
