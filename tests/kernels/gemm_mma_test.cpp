@@ -2,7 +2,7 @@
 #include <array>
 #include <string>
 
-#include <mgm/kernels/gemm/gemm_mma.cuh>
+#include <mgm/kernels/gemm/gemm.cuh>
 
 #include "support/device.hpp"
 
@@ -104,6 +104,48 @@ TYPED_TEST(GemmMma, WithEveryEpilogueIsWithinItsBoundAndTilesAgree) {
   });
 }
 
+TYPED_TEST(GemmMma, InPartsOfKIsExactOnExactInputs) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    for (auto const& [m, n, k] : {std::array<Size, 3>{1, 1, 1}, {5, 8, 64}, {64, 16, 65}, {65, 24, 129}, {17, 9, 200}, {33, 40, 255}, {7, 64, 256}, {130, 8, 320}})
+      for (int parts = 1; parts <= 4; ++parts) {
+        bool const turned = (m + parts) % 2 == 1;
+        support::Numbers numbers(std::uint64_t(m * 10007 + n * 101 + k));
+        auto const whole = [&] { return numbers.whole(0, 3) == 0 ? numbers.whole(-4, 4) : 0; };
+        auto const x = aligned<T>(m, k).fill(whole), w = (turned ? aligned<T>(k, n) : aligned<T>(n, k)).fill(whole), bias = aligned<T>(1, n).fill(whole);
+        Size const guard = parts % 2 == 1 ? 8 - n % 8 : 3, offset = parts % 2 == 1 ? 8 : 1;
+        auto const out = support::poisoned<T>(Extents{m, n}, guard, offset);
+        auto const scratch = support::poisoned<float>(Extents{Size{parts}, m, n}, guard, offset);
+        support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dbias(ctx, bias);
+        support::OnDevice const dout(ctx, out); support::OnDevice const dscratch(ctx, scratch);
+        kernels::gemm_split<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view(), as_rows(dw.view(), turned), {.bias = dbias.view()[0], .alpha = 2},
+                                                              dscratch.view(), dout.view());
+        auto const got = dout.back();
+        EXPECT_TRUE(got.intact() && dscratch.back().intact());
+        for (Size i = 0; i < m; ++i)
+          for (Size j = 0; j < n; ++j)
+            ASSERT_EQ(float(got.view()(i, j)), float(T(float(2 * support::product<T>(x.view(), w.view(), !turned, i, j).value + double(float(bias.view()(0, j)))))))
+                << parts << ": " << m << "x" << n << "x" << k << " at " << i << ", " << j;
+      }
+  });
+}
+
+TEST(GemmParts, FollowFromTheWeightAlone) {
+  EXPECT_EQ(kernels::gemm_parts(1024, 1024), 1);    // ViT out
+  EXPECT_EQ(kernels::gemm_parts(1024, 4096), 2);    // ViT fc2
+  EXPECT_EQ(kernels::gemm_parts(1536, 6144), 2);    // ConvNeXt stage 3, second
+  EXPECT_EQ(kernels::gemm_parts(2048, 16384), 4);   // Gemma down
+  EXPECT_EQ(kernels::gemm_parts(4096, 11008), 1);   // Vicuna down
+  EXPECT_EQ(kernels::gemm_parts(64, 512), 1);       // nothing to gain
+  support::on_each_machine([](Context<Dev>& ctx) {
+    auto x = ctx.template empty<bf16>(Extents{Size{40}, Size{4096}}), w = ctx.template empty<bf16>(Extents{Size{1024}, Size{4096}});
+    auto const rows = x.view().slice(0, 0, 16);
+    EXPECT_EQ((kernels::gemm_scratch<bf16, Dev>(true, x.view(), w.view())), (Extents<3>{2, 40, 1024}));
+    EXPECT_EQ((kernels::gemm_scratch<bf16, Dev>(true, rows, w.view()).count()), 0);  // the form of few rows takes none
+    EXPECT_EQ((kernels::gemm_scratch<bf16, Dev>(false, x.view(), w.view()).count()), 0);
+  });
+}
+
 TYPED_TEST(GemmMma, MayAddToItsOwnOutput) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
@@ -141,6 +183,9 @@ TEST(GemmMmaArguments, AreRefusedByName) {
     refused(x.view(), w.view(), {.bias = View<bf16 const, 1, Dev>(x.data(), {Size{15}})}, v, "gemm: bias: expected shape (16)");
     refused(x.view(), w.view(), {.residual = View<bf16 const, 2, Dev>(v.data() + 1, {8, 15}, {16, 1})}, v, "gemm: residual: expected shape (8, 16)");
     refused(x.view(), w.view(), {.scale = View<bf16 const, 1, Dev>(v.data(), {Size{16}})}, v, "gemm: out: overlaps scale");
+    auto scratch = ctx.template empty<float>(Extents{Size{2}, Size{8}, Size{15}});
+    EXPECT_THROW((kernels::gemm_split<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), x.view(), w.view(), {}, scratch.view(), v)), ShapeError);
+    EXPECT_THROW((kernels::gemm_split<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), x.view(), w.view(), {}, {}, v)), ShapeError);
     run<bf16, bf16>(ctx, true, View<bf16 const, 2, Dev>(nullptr, {0, 32}), View<bf16 const, 2, Dev>(w.view()), {}, View<bf16, 2, Dev>(nullptr, {0, 16}));  // nothing
   });
 }

@@ -19,6 +19,14 @@ void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, Size m, Si
   };
   vector("bias", e.bias), vector("scale", e.scale), matrix("factor", e.factor), matrix("residual", e.residual);
 }
+/// The kernels' product, with the scratch that it takes.
+template <Real T, class TOut, KernelDevice Dev>
+void gemm(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
+  Extents<3> const parts = kernels::gemm_scratch<T, Dev>(ctx.tuned(), x, w);
+  if (parts.count() == 0) return kernels::gemm<T, TOut, Dev>(ctx.stream(), ctx.tuned(), x, w, e, out);
+  auto scratch = ctx.template empty<float>(parts);  // (parts of K, M, N)
+  kernels::gemm<T, TOut, Dev>(ctx.stream(), ctx.tuned(), x, w, e, out, scratch.view());
+}
 }  // namespace detail
 
 /// out = epilogue(x·wᵀ).   x (M, K), w (N, K) as checkpoints store it, out (M, N) of T or float; sums in float. Throws ShapeError.
@@ -29,7 +37,7 @@ void linear(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev
   check_shape("linear: out", out, x.extent(0), w.extent(0));
   detail::check_epilogue("linear", e, out.extent(0), out.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::gemm_nt<T>(ctx.executor(), x, w, e, out);
-  else kernels::gemm<T, TOut, Dev>(ctx.stream(), ctx.tuned(), x, w, e, out);
+  else detail::gemm<T, TOut, Dev>(ctx, x, w, e, out);
 }
 
 /// out = epilogue(x·w).   x (M, K), w (K, N), out (M, N) of T or float; sums in float. Throws ShapeError.
@@ -39,7 +47,7 @@ void matmul(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev
   check_shape("matmul: out", out, x.extent(0), w.extent(1));
   detail::check_epilogue("matmul", e, out.extent(0), out.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::gemm_nn<T>(ctx.executor(), x, w, e, out);
-  else kernels::gemm<T, TOut, Dev>(ctx.stream(), ctx.tuned(), x, {w.data(), {w.extent(1), w.extent(0)}, {w.stride(1), w.stride(0)}}, e, out);
+  else detail::gemm<T, TOut, Dev>(ctx, x, {w.data(), {w.extent(1), w.extent(0)}, {w.stride(1), w.stride(0)}}, e, out);
 }
 
 }  // namespace mgm::inline v0::ops

@@ -41,17 +41,11 @@ MGM_DEVICE void store_eight(T* to, float const (&from)[8]) {
   }
 }
 
-/// Finishes columns [n, n + 8) of row m from `sums`, which lie in shared memory, and stores those that `out` has. `wide`: rows and vectors of
-/// `out` and the epilogue are dense and begin on 16 bytes,
-/// so that eight move at once.
+/// Finishes eight neighbouring sums of row m, from column n on, and stores them: rows and vectors of `out` and the epilogue are dense and
+/// begin on 16 bytes.
 template <class T, class TOut, class Dev>
-MGM_DEVICE void finish_eight(Epilogue<T, Dev> const& e, float const* sums, Size m, Size n, bool wide, View<TOut, 2, Dev> out) {
-  if (!wide || n + 8 > out.extent(1)) {
-    for (int i = 0; i < 8 && n + i < out.extent(1); ++i) out(m, n + i) = simt::narrow<TOut>(finish(e, sums[i], m, n + i));
-    return;
-  }
-  float y[8], v[8];
-  load_eight(y, sums);
+MGM_DEVICE void finish_eight(Epilogue<T, Dev> const& e, float (&y)[8], Size m, Size n, View<TOut, 2, Dev> out) {
+  float v[8];
   MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] *= e.alpha;
   if (e.bias.data()) {
     load_eight(v, e.bias.data() + n);
@@ -72,6 +66,17 @@ MGM_DEVICE void finish_eight(Epilogue<T, Dev> const& e, float const* sums, Size 
     MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] += v[i];
   }
   store_eight(out.row(m) + n, y);
+}
+/// The same for sums in memory, of which those beyond the last column are left out; where not all is `wide`, one by one.
+template <class T, class TOut, class Dev>
+MGM_DEVICE void finish_eight(Epilogue<T, Dev> const& e, float const* sums, Size m, Size n, bool wide, View<TOut, 2, Dev> out) {
+  if (wide && n + 8 <= out.extent(1)) {
+    float y[8];
+    load_eight(y, sums);
+    finish_eight(e, y, m, n, out);
+  } else {
+    MGM_ROLLED for (int i = 0; i < 8 && n + i < out.extent(1); ++i) out(m, n + i) = simt::narrow<TOut>(finish(e, sums[i], m, n + i));
+  }
 }
 
 }  // namespace mgm::inline v0::tile

@@ -42,14 +42,16 @@ struct GemmMmaShared {
 
 template <class Tr, class T, class TOut, bool kTurned, class Dev>
 MGM_GLOBAL(Tr::kThreads)
-void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, bool wide, View<TOut, 2, Dev> out) {
+void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, bool wide, int part_of_k, View<TOut, 3, Dev> layers) {
   using Shared = GemmMmaShared<Tr, T, kTurned>;
   auto& s = simt::shared<Shared>();
   int const warp = simt::warp_idx(), lane = simt::lane_idx(), warp_m = warp / Tr::kWarpsN * Tr::kWarpM, warp_n = warp % Tr::kWarpsN * Tr::kWarpN;
   Size const m0 = Size{simt::block_idx().x} * Tr::kM, n0 = Size{simt::block_idx().y} * Tr::kN;  // neighbours share w's tile
-  int const panels = static_cast<int>((x.extent(1) + Tr::kK - 1) / Tr::kK);
-  tile::TileCopy<T, typename Shared::X, Tr::kThreads> copy_x(x, m0, 0, simt::thread_idx());
-  tile::TileCopy<T, typename Shared::W, Tr::kThreads> copy_w(w, kTurned ? 0 : n0, kTurned ? n0 : 0, simt::thread_idx());
+  Size const k0 = Size{simt::block_idx().z} * part_of_k, k1 = k0 + part_of_k < x.extent(1) ? k0 + part_of_k : x.extent(1);
+  int const panels = static_cast<int>((k1 - k0 + Tr::kK - 1) / Tr::kK);
+  View<TOut, 2, Dev> const out = layers[simt::block_idx().z];
+  tile::TileCopy<T, typename Shared::X, Tr::kThreads> copy_x(x, m0, k0, simt::thread_idx());
+  tile::TileCopy<T, typename Shared::W, Tr::kThreads> copy_w(w, kTurned ? k0 : n0, kTurned ? n0 : k0, simt::thread_idx());
   auto const fetch = [&](int p) {
     if (p < panels) {
       copy_x.read(s.panel[p % Tr::kStages].x), copy_w.read(s.panel[p % Tr::kStages].w);
@@ -102,6 +104,25 @@ template <Real T, KernelDevice Dev>
          x.extent(1) < (Size{1} << 28);
 }
 
+namespace detail {
+/// Sends the kernel for `layers`, one for each part of K; all but the last have `part_of_k` of it, a whole number of panels.
+template <class Tr, class T, class TOut, class Dev>
+void send_gemm_mma(simt::Stream<Dev> stream, View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> const& e, Size part_of_k,
+                   View<TOut, 3, Dev> layers) {
+  Size const m = x.extent(0), n = w.extent(0), k = x.extent(1);
+  auto const send = [&](auto turned, View<T const, 2, Dev> weight) {
+    constexpr bool kTurned = decltype(turned)::value;
+    simt::launch(stream,
+                 {.name = Tr::kM >= 128 ? "gemm_mma_large" : "gemm_mma_small",
+                  .grid = {simt::ceil_div(m, Tr::kM), simt::ceil_div(n, Tr::kN), layers.extent(0)}, .block = Tr::kThreads,
+                  .shared = sizeof(GemmMmaShared<Tr, T, kTurned>)},
+                 gemm_mma_kernel<Tr, T, TOut, kTurned, Dev>, x, weight, e, is_wide(e, layers[0]) && is_aligned(layers, 16), static_cast<int>(part_of_k), layers);
+  };
+  if (is_aligned<T const>(w, 16)) send(std::false_type{}, w);
+  else send(std::true_type{}, {w.data(), {k, n}, {w.stride(1), w.stride(0)}});
+}
+}  // namespace detail
+
 /// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — and out (M, N) of T or float; rows of x and w begin on 16 bytes and are
 /// dense along one axis, w along either. `out` and the epilogue may lie as they like; where all begin on 16 bytes they move in eights.
 /// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
@@ -110,17 +131,9 @@ void gemm_mma(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilog
   check_gemm<T, TOut, Dev>(x, w, e, out);
   require<ArgumentError>(gemm_mma_fits<T, Dev>(x, w),
                          "gemm_mma: x and w need dense rows that begin on 16 bytes, and K below 2^28; take gemm_general for others");
-  Size const m = out.extent(0), n = out.extent(1), k = x.extent(1);
   if (out.count() == 0) return;
-  auto const send = [&](auto turned, View<T const, 2, Dev> weight) {
-    constexpr bool kTurned = decltype(turned)::value;
-    simt::launch(stream,
-                 {.name = Tr::kM >= 128 ? "gemm_mma_large" : "gemm_mma_small", .grid = {simt::ceil_div(m, Tr::kM), simt::ceil_div(n, Tr::kN)},
-                  .block = Tr::kThreads, .shared = sizeof(GemmMmaShared<Tr, T, kTurned>)},
-                 gemm_mma_kernel<Tr, T, TOut, kTurned, Dev>, x, weight, e, is_wide(e, out), out);
-  };
-  if (is_aligned<T const>(w, 16)) send(std::false_type{}, w);
-  else send(std::true_type{}, {w.data(), {k, n}, {w.stride(1), w.stride(0)}});
+  View<TOut, 3, Dev> const layer(out.data(), {1, out.extent(0), out.extent(1)}, {0, out.stride(0), out.stride(1)});
+  detail::send_gemm_mma<Tr, T, TOut, Dev>(stream, x, w, e, x.extent(1), layer);
 }
 
 }  // namespace mgm::inline v0::kernels
