@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include <mgm/kernels/conv/depthwise_norm.cuh>
+#include <mgm/kernels/conv/depthwise_norm_tile.cuh>
 
 #include "support/device.hpp"
 #include "support/reference_vision.hpp"
@@ -30,18 +31,24 @@ std::vector<double> numbers_of(support::Guarded<T, 1> const& t) {
   return out;
 }
 
-/// What one launch gives, within what float sums allow.
+/// What one launch gives, within what float sums allow; `guard` and `offset` of all tensors. `depth`: roundings on a channel's way to a
+/// sum.
 template <class T, class Launch>
-void check(Context<Dev>& ctx, Extents<3> shape, double middle, Launch&& launch) {
+void check(Context<Dev>& ctx, Extents<3> shape, double middle, Size guard, Size offset, double depth, Launch&& launch) {
   Size const h = shape[0], w = shape[1], channels = shape[2];
   support::Numbers numbers(std::uint64_t(h * 10007 + w * 101 + channels));
-  support::Guarded<T, 3> x(shape), out(shape);
+  support::Guarded<T, 3> x(shape, guard, offset), out(shape, guard, offset);
   x.fill([&] { return middle + numbers.uniform(); });
-  auto const weight = support::dense<T>(numbers, Extents{Size{49}, channels});
-  auto const bias = support::dense<T>(numbers, Extents{channels}), gain = support::dense<T>(numbers, Extents{channels});
-  auto const shift = support::dense<T>(numbers, Extents{channels});
-  support::OnDevice const dx(ctx, x); support::OnDevice const dweight(ctx, weight); support::OnDevice const dbias(ctx, bias);
-  support::OnDevice const dgain(ctx, gain); support::OnDevice const dshift(ctx, shift); support::OnDevice const dout(ctx, out);
+  auto const weight = support::dense<T>(numbers, Extents{Size{49}, channels}, guard, offset);
+  auto const bias = support::dense<T>(numbers, Extents{channels}, guard, offset),
+             gain = support::dense<T>(numbers, Extents{channels}, guard, offset);
+  auto const shift = support::dense<T>(numbers, Extents{channels}, guard, offset);
+  support::OnDevice const dx(ctx, x);
+  support::OnDevice const dweight(ctx, weight);
+  support::OnDevice const dbias(ctx, bias);
+  support::OnDevice const dgain(ctx, gain);
+  support::OnDevice const dshift(ctx, shift);
+  support::OnDevice const dout(ctx, out);
   launch(dx.view(), dweight.view(), dbias.view(), dgain.view(), dshift.view(), dout.view());
   auto const got = dout.back();
   EXPECT_TRUE(got.intact());
@@ -55,7 +62,7 @@ void check(Context<Dev>& ctx, Extents<3> shape, double middle, Launch&& launch) 
   auto const conv = ref::depthwise7(in, taps, numbers_of(bias));
   auto const reach = ref::depthwise7(size, sizes, std::vector<double>(std::size_t(channels), 1.0));  // Σ|weight||x| + 1
   auto const g = numbers_of(gain), b = numbers_of(shift);
-  double const eps = double(1e-6f), u = 0x1p-24, depth = double(channels) / 32 + 7;  // roundings on a sum's way through lanes and the warp
+  double const eps = double(1e-6f), u = 0x1p-24;
   for (Size n = 0; n < h * w; ++n) {
     double const* const v = &conv.v[std::size_t(n * channels)];
     double mean = 0, var = 0, widest = 0, largest = 0;
@@ -85,9 +92,40 @@ TYPED_TEST(DepthwiseNorm, GeneralMatchesDouble) {
     auto const general = [&](auto x, auto weight, auto bias, auto gain, auto shift, auto out) {
       kernels::depthwise_conv7_norm<T, Dev>(ctx.stream(), x, weight, bias, gain, shift, 1e-6f, out);
     };
-    for (auto const& [h, w, c] : kShapes) check<T>(ctx, Extents{h, w, c}, 0, general);
-    check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 30, general);  // far from zero
+    for (auto const& [h, w, c] : kShapes) check<T>(ctx, Extents{h, w, c}, 0, 3, 1, double(c) / 32 + 7, general);
+    check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 30, 3, 1, 9, general);  // far from zero
   });
+}
+
+// as above, and around the tiles of 4×4, 2×4 and 2×2 pixels, one group a block and several, the last pair of a group and the first beyond
+constexpr std::array<Size, 3> kTiledShapes[] = {
+    {1, 1, 2},   {1, 5, 4},   {2, 2, 18},   {6, 1, 16},   {7, 7, 34},   {3, 12, 8},   {9, 13, 20},  {4, 4, 64},  {5, 4, 64},  {4, 5, 66},
+    {3, 3, 62},  {4, 48, 8},  {4, 49, 8},   {2, 52, 6},   {1, 17, 192}, {8, 9, 96},   {4, 4, 254},  {1, 2, 384}, {2, 1, 766}, {5, 5, 768},
+    {1, 1, 770}, {3, 5, 770}, {2, 4, 1536}, {1, 1, 1538}, {3, 3, 1540}, {2, 2, 3072}, {1, 2, 3074}, {2, 3, 7}};
+
+TYPED_TEST(DepthwiseNorm, TunedMatchesDouble) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    auto const tuned = [&](auto x, auto weight, auto bias, auto gain, auto shift, auto out) {
+      kernels::depthwise_conv7_norm_tuned<T, Dev>(ctx.stream(), x, weight, bias, gain, shift, 1e-6f, out);
+    };
+    // a lane's eight sums at most, the warp's five, the group's twelve; or those of the general form
+    for (auto const& [h, w, c] : kTiledShapes) check<T>(ctx, Extents{h, w, c}, 0, 2, 2, std::max(25.0, double(c) / 32 + 7), tuned);
+    check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 30, 2, 2, 25, tuned);  // far from zero
+    check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 0, 2, 1, 25, tuned);   // off the pairs: the general form
+    check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 0, 3, 2, 25, tuned);
+  });
+}
+
+TEST(DepthwiseForms, AreChosenByChannels) {
+  using enum kernels::DepthwiseForm;
+  EXPECT_EQ(kernels::depthwise_form(192), tile_4x4);
+  EXPECT_EQ(kernels::depthwise_form(768), tile_4x4);
+  EXPECT_EQ(kernels::depthwise_form(1536), tile_2x4);
+  EXPECT_EQ(kernels::depthwise_form(3072), tile_2x2);
+  EXPECT_EQ(kernels::depthwise_form(3074), general);
+  EXPECT_EQ(kernels::depthwise_form(191), general);
+  EXPECT_NE(kernels::depthwise_table().find("1536: tile 2x4"), std::string::npos) << kernels::depthwise_table();
 }
 
 TEST(DepthwiseNormArguments, AreRefusedByName) {

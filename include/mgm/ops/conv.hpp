@@ -28,6 +28,7 @@ void depthwise_conv7_norm(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 2, Dev> weig
   check_shape("depthwise_conv7_norm: norm_bias", norm_bias, channels);
   check_shape("depthwise_conv7_norm: out", out, x.extent(0), x.extent(1), channels);
   if constexpr (std::same_as<Dev, Cpu>) cpu::depthwise_conv7_norm<T>(ctx.executor(), x, weight, bias, gain, norm_bias, eps, out);
+  else if (ctx.tuned()) kernels::depthwise_conv7_norm_tuned<T, Dev>(ctx.stream(), x, weight, bias, gain, norm_bias, eps, out);
   else kernels::depthwise_conv7_norm<T, Dev>(ctx.stream(), x, weight, bias, gain, norm_bias, eps, out);
 }
 

@@ -63,13 +63,10 @@ void depthwise_conv7_norm_kernel(View<T const, 3, Dev> x, View<T const, 2, Dev> 
     out(row, col, c) = simt::narrow<T>(simt::fma((conv(c) - mean) * rstd, simt::widen(gain(c)), simt::widen(norm_bias(c))));
 }
 
-/// out = LN(conv(x)), zeros outside the map; the sums are normalised before they are rounded.
-/// x, out (H, W, C); weight (49, C), tap by tap; bias, gain, norm_bias (C); any strides; sums in float. `out` must not be x.
-/// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+namespace detail {
 template <Real T, KernelDevice Dev>
-void depthwise_conv7_norm(simt::Stream<Dev> stream, In<T, 3, Dev> x, In<T, 2, Dev> weight, In<T, 1, Dev> bias, In<T, 1, Dev> gain,
-                          In<T, 1, Dev> norm_bias, float eps, Out<T, 3, Dev> out) {
-  using Tr = DepthwiseNormTraits;
+void check_depthwise(View<T const, 3, Dev> x, View<T const, 2, Dev> weight, View<T const, 1, Dev> bias, View<T const, 1, Dev> gain,
+                     View<T const, 1, Dev> norm_bias, View<T, 3, Dev> out) {
   Size const channels = x.extent(2);
   check_input("depthwise_conv7_norm: x", x), check_input("depthwise_conv7_norm: weight", weight);
   check_input("depthwise_conv7_norm: bias", bias), check_input("depthwise_conv7_norm: gain", gain);
@@ -81,8 +78,19 @@ void depthwise_conv7_norm(simt::Stream<Dev> stream, In<T, 3, Dev> x, In<T, 2, De
   for (int i = 0; i < 3; ++i)
     require<LimitError>(x.extent(i) < (Size{1} << 31) - 8, "depthwise_conv7_norm: x: extents must be below 2³¹ − 8, found ",
                         shape_text(x.extents()));
+}
+}  // namespace detail
+
+/// out = LN(conv(x)), zeros outside the map; the sums are normalised before they are rounded.
+/// x, out (H, W, C); weight (49, C), tap by tap; bias, gain, norm_bias (C); any strides; sums in float. `out` must not be x.
+/// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+template <Real T, KernelDevice Dev>
+void depthwise_conv7_norm(simt::Stream<Dev> stream, In<T, 3, Dev> x, In<T, 2, Dev> weight, In<T, 1, Dev> bias, In<T, 1, Dev> gain,
+                          In<T, 1, Dev> norm_bias, float eps, Out<T, 3, Dev> out) {
+  using Tr = DepthwiseNormTraits;
+  detail::check_depthwise<T, Dev>(x, weight, bias, gain, norm_bias, out);
   if (out.count() == 0) return;
-  int const kept = static_cast<int>(std::min<Size>(channels, Tr::kKept));
+  int const kept = static_cast<int>(std::min<Size>(x.extent(2), Tr::kKept));
   simt::launch(stream,
                {.name = "depthwise_conv7_norm", .grid = simt::ceil_div(x.extent(0) * x.extent(1), Tr::kWarps), .block = Tr::kThreads,
                 .shared = Size{Tr::kWarps} * kept * Size{sizeof(float)}},
