@@ -47,9 +47,9 @@ struct MmaTables {
 };
 inline constexpr MmaTables kMmaTables;
 
-/// Eight columns of sums at once.
-using Eight = float __attribute__((vector_size(32), may_alias));
-using EightInts = std::uint32_t __attribute__((vector_size(32), may_alias));
+/// Four columns of sums at once: what every machine's registers hold.
+using Four = float __attribute__((vector_size(16), may_alias));
+using FourInts = std::uint32_t __attribute__((vector_size(16), may_alias));
 
 /// The 16-bit floats by their bits, without a call that a sanitizer would watch.
 template <bool kBrain>
@@ -64,22 +64,16 @@ MGM_UNINSTRUMENTED inline float widen_bits(std::uint32_t bits) {
   }
 }
 
-/// d += a·b in float, k ascending, for dense operands in row-major order.
-MGM_UNINSTRUMENTED inline void multiply_16(float* d, float const* a, float const* b) {
+/// d (16, 8) += a (16, kDepth)·b (kDepth, 8), k ascending: in float, or in 32 bits that wrap.
+template <int kDepth, class V, class T>
+MGM_UNINSTRUMENTED inline void multiply_dense(T* d, T const* a, T const* b) {
   for (int row = 0; row < 16; ++row) {
-    auto& sum = *reinterpret_cast<Eight*>(d + row * 8);
-    Eight s = sum;
-    for (int k = 0; k < 16; ++k) s += a[row * 16 + k] * *reinterpret_cast<Eight const*>(b + k * 8);
-    sum = s;
-  }
-}
-/// d += a·b in 32 bits that wrap.
-MGM_UNINSTRUMENTED inline void multiply_8(std::uint32_t* d, std::uint32_t const* a, std::uint32_t const* b) {
-  for (int row = 0; row < 16; ++row) {
-    auto& sum = *reinterpret_cast<EightInts*>(d + row * 8);
-    EightInts s = sum;
-    for (int k = 0; k < 32; ++k) s += a[row * 32 + k] * *reinterpret_cast<EightInts const*>(b + k * 8);
-    sum = s;
+    V low = *reinterpret_cast<V*>(d + row * 8), high = *reinterpret_cast<V*>(d + row * 8 + 4);
+    for (int k = 0; k < kDepth; ++k) {
+      low += a[row * kDepth + k] * *reinterpret_cast<V const*>(b + k * 8);
+      high += a[row * kDepth + k] * *reinterpret_cast<V const*>(b + k * 8 + 4);
+    }
+    *reinterpret_cast<V*>(d + row * 8) = low, *reinterpret_cast<V*>(d + row * 8 + 4) = high;
   }
 }
 
@@ -91,10 +85,20 @@ struct MmaOperands {
   int m, n;
 };
 
+/// The right operand of one product, dense.
+template <bool kBrain>
+MGM_UNINSTRUMENTED inline void unpack_right(MmaOperands const* const* lanes, int n, float* b) {
+  for (int lane = 0; lane < 32; ++lane)
+    for (int reg = 0; reg < 2; ++reg) {
+      unsigned const two = lanes[lane]->b[n * 2 + reg];
+      b[kMmaTables.b16[lane][reg][0]] = widen_bits<kBrain>(two & 0xFFFFu), b[kMmaTables.b16[lane][reg][1]] = widen_bits<kBrain>(two >> 16);
+    }
+}
 /// All lanes' products of 16-bit floats.
 template <bool kBrain>
 MGM_UNINSTRUMENTED inline void multiply_all_16(MmaOperands const* const* lanes) {
-  alignas(32) float a[16 * 16], b[16 * 8], d[16 * 8];
+  constexpr int kKept = 8;  // right operands that are unpacked once for all rows; beyond them once a row
+  alignas(32) float a[16 * 16], b[kKept][16 * 8], d[16 * 8];
   int const count_m = lanes[0]->m, count_n = lanes[0]->n;
   for (int m = 0; m < count_m; ++m) {
     for (int lane = 0; lane < 32; ++lane)
@@ -103,15 +107,12 @@ MGM_UNINSTRUMENTED inline void multiply_all_16(MmaOperands const* const* lanes) 
         a[kMmaTables.a16[lane][reg][0]] = widen_bits<kBrain>(two & 0xFFFFu), a[kMmaTables.a16[lane][reg][1]] = widen_bits<kBrain>(two >> 16);
       }
     for (int n = 0; n < count_n; ++n) {
+      if (m == 0 || count_n > kKept) unpack_right<kBrain>(lanes, n, b[n % kKept]);
       for (int lane = 0; lane < 32; ++lane) {
-        for (int reg = 0; reg < 2; ++reg) {
-          unsigned const two = lanes[lane]->b[n * 2 + reg];
-          b[kMmaTables.b16[lane][reg][0]] = widen_bits<kBrain>(two & 0xFFFFu), b[kMmaTables.b16[lane][reg][1]] = widen_bits<kBrain>(two >> 16);
-        }
         float const* const own = static_cast<float const*>(lanes[lane]->d) + (m * count_n + n) * 4;
         for (int i = 0; i < 4; ++i) d[kMmaTables.d[lane][i]] = own[i];
       }
-      multiply_16(d, a, b);
+      multiply_dense<16, Four>(d, a, b[n % kKept]);
       for (int lane = 0; lane < 32; ++lane) {
         float* const own = static_cast<float*>(lanes[lane]->d) + (m * count_n + n) * 4;
         for (int i = 0; i < 4; ++i) own[i] = d[kMmaTables.d[lane][i]];
@@ -134,7 +135,7 @@ MGM_UNINSTRUMENTED inline void multiply_all_8(MmaOperands const* const* lanes) {
       d[kMmaTables.d[lane][i]] = static_cast<std::uint32_t const*>(lanes[lane]->d)[i];
     }
   }
-  multiply_8(d, a, b);
+  multiply_dense<32, FourInts>(d, a, b);
   for (int lane = 0; lane < 32; ++lane)
     for (int i = 0; i < 4; ++i) static_cast<std::uint32_t*>(lanes[lane]->d)[i] = d[kMmaTables.d[lane][i]];
 }
