@@ -43,7 +43,8 @@ void on_each_machine(Test&& test) {
   for (int i = 0; i < (full_suite() || kStrict ? 3 : 1); ++i) {
     SCOPED_TRACE(std::string("order ") + std::string(mgm::simt::kOrderNames[static_cast<int>(orders[i])]));
     mgm::Context<mgm::Simt> ctx({.threads = 2,
-                                 .machine = {.order = orders[i], .seed = 7 + static_cast<std::uint64_t>(i), .races = kStrict, .preempt = kStrict}});
+                                 .machine = {.order = orders[i], .seed = 7 + static_cast<std::uint64_t>(i), .races = kStrict, .preempt = kStrict,
+                                             .blocks = full_suite() ? 0 : 3}});
     test(ctx);
     ctx.synchronise();
   }

@@ -39,6 +39,7 @@ struct MachineConfig {
   bool tuned = false;            ///< take the forms that rest on matrix instructions where they fit, as Cuda does
   bool races = false;            ///< find races and shared memory that is read before it is written; one OS thread runs all blocks
   bool preempt = false;          ///< random, lockstep and straggler also change threads at the accesses that the machine is told of
+  int blocks = 0;                ///< of a launch that `races` and `preempt` are for, about; 0: all of them
   bool count = false;            ///< count bank passes and sectors
 };
 

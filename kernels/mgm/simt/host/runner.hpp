@@ -153,7 +153,7 @@ class Runner {
   }
   /// The same from the compiler's hooks: `code` is the address of the access. Never throws.
   void seen(void const* p, int bytes, bool write, void const* code) {
-    if (busy_ || !watching_ || stacks_->holds(p) || is_mine(p)) return;
+    if (busy_ || stacks_->holds(p) || is_mine(p)) return;
     seen_here(p, bytes, write, code);
   }
   /// Null unless the machine finds races.
@@ -176,6 +176,7 @@ class Runner {
   static void enter();
   bool carry(Carrier& mine);
   void begin(Launch& launch, Grid index);
+  [[nodiscard]] bool chosen(Size number) const;
   bool step();
   void end();
   void retire() noexcept;
@@ -209,7 +210,8 @@ class Runner {
   Grid index_{};
   Thread* self_ = nullptr;
   std::byte* shared_base_ = nullptr;
-  bool busy_ = true, watching_ = false, races_ = false, preempt_ = false, retire_ = false, broken_ = false;
+  bool busy_ = true;  // also while nothing is watched
+  bool watching_ = false, races_ = false, preempt_ = false, retire_ = false, broken_ = false;
   std::unique_ptr<Stacks> stacks_;
   std::unique_ptr<Carrier[]> carriers_;
   std::unique_ptr<Thread[]> threads_;

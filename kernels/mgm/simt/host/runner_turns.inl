@@ -60,14 +60,23 @@ inline void Runner::begin(Launch& launch, Grid index) {
   random_ = config.seed * 0x9E3779B97F4A7C15u + x * 2654435761u + y * 40503u + z + 88172645463325252u;
   for (int i = 0; i < 4; ++i) (void)random();
   straggler_ = config.order == Order::straggler ? static_cast<int>(random() % static_cast<unsigned>(count)) : -1;
-  races_ = config.races;
-  preempt_ = config.preempt && (config.order == Order::random || config.order == Order::lockstep || config.order == Order::straggler);
+  auto const number = static_cast<Size>(x + static_cast<std::uint64_t>(shape_->grid.x) * (y + static_cast<std::uint64_t>(shape_->grid.y) * z));
+  races_ = config.races && chosen(number);
+  preempt_ = config.preempt && chosen(number) &&
+             (config.order == Order::random || config.order == Order::lockstep || config.order == Order::straggler);
   watching_ = races_ || preempt_ || config.count;
   if (races_) {
-    auto const number = static_cast<std::uint32_t>(x + static_cast<std::uint64_t>(shape_->grid.x) * (y + static_cast<std::uint64_t>(shape_->grid.y) * z));
-    watch_.begin(*machine_->watch(), number, count, shared_base_, shape_->shared);
+    watch_.begin(*machine_->watch(), static_cast<std::uint32_t>(number), count, shared_base_, shape_->shared);
     watch_.name_blocks(shape_->grid);
   }
+}
+
+/// Whether block `number` is watched: all of few; of many the first ones, the last ones, and some by the seed.
+inline bool Runner::chosen(Size number) const {
+  Size const most = machine_->config().blocks, all = shape_->grid.count();
+  if (most == 0 || all <= most || number < (most + 1) / 3 || number >= all - (most + 1) / 3) return true;
+  std::uint64_t const draw = (machine_->config().seed + static_cast<std::uint64_t>(number)) * 0x9E3779B97F4A7C15u >> 33;
+  return static_cast<Size>(draw % static_cast<std::uint64_t>(all)) < (most + 2) / 3;
 }
 
 /// Runs threads until the block is done (true) or nobody can go on (false).
@@ -193,7 +202,7 @@ inline void Runner::enter() {
 inline bool Runner::carry(Carrier& mine) {
   if (retire_) return false;
   try {
-    busy_ = false;
+    busy_ = !watching_;
     launch_->body(launch_->arguments);
     busy_ = true;
     finish();
