@@ -86,8 +86,9 @@ Sum sum_of(Size terms, Term term) {
 TYPED_TEST(Mixture, DecodeMatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (Shape const s : kShapes)
+    for (Shape const& s : kShapes)
       for (bool const exact : {false, true}) {
+        if (!support::full_suite() && exact == ((&s - kShapes) % 2 == 0)) continue;  // each shape once
         SCOPED_TRACE(text(support::type_of<T>(), ", ", s.rows, " rows, ", s.top, " of ", s.experts, ", ", s.width, " x ", s.ffn));
         support::Numbers numbers(std::uint64_t(s.width * 10007 + s.ffn * 101 + s.rows));
         auto const make = [&] { return exact ? (numbers.whole(0, 3) == 0 ? double(numbers.whole(-1, 1)) : 0.0) : numbers.uniform(); };
@@ -148,8 +149,9 @@ TYPED_TEST(Mixture, DecodeMatchesDouble) {
 TYPED_TEST(Mixture, CombineAddsTheListedResults) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (Shape const s : kShapes)
+    for (Shape const& s : kShapes)
       for (Layout const layout : support::kLayouts) {
+        if (!support::full_suite() && int(layout) % 2 != (&s - kShapes) % 2) continue;
         SCOPED_TRACE(text(support::type_of<T>(), ", ", s.rows, " rows, ", s.top, " kept, ", s.width));
         support::Numbers numbers(std::uint64_t(s.width * 10007 + s.ffn * 101 + s.rows));
         auto const make = [&] { return numbers.uniform(); };

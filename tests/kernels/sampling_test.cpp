@@ -46,7 +46,7 @@ TEST(Sampling, DrawsTheHostsToken) {
           if (kind == 2 && numbers.whole(0, 3) != 0) return -double(INFINITY);
           return 6 * numbers.uniform() * numbers.uniform();
         });
-        int const rules = support::full_suite() ? int(std::size(kRules)) : 2;  // each rule still meets several vocabularies
+        int const rules = support::full_suite() ? int(std::size(kRules)) : 1;  // each rule still meets several vocabularies
         for (int r = 0; r < rules; ++r) {
           SamplingRule const& rule = kRules[std::size_t(turn++) % std::size(kRules)];
           std::vector<std::int64_t> positions{vocabulary + rule.top_k, (std::int64_t{1} << 40) + kind};
@@ -77,7 +77,7 @@ TEST(Sampling, EveryTokenComesUpOfEqualOnes) {  // the draw walks through all wi
     Matrix<float> const logits(ctx, Layout::dense, 1, kTokens, [] { return 0.25; });
     std::vector<float> row(kTokens, 0.25f);
     int lowest = kTokens, highest = 0;
-    for (std::int64_t position = 0; position < 12; ++position) {
+    for (std::int64_t position = 0; position < 6; ++position) {
       auto const got = draw(ctx, logits.view(), {1, 0, 1, 3}, {position});
       ASSERT_EQ(got[0].token, models::sample({.temperature = 1, .top_k = 0, .seed = 3}, row, position));
       lowest = std::min(lowest, got[0].token), highest = std::max(highest, got[0].token);
