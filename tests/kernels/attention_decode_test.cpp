@@ -46,7 +46,7 @@ support::Guarded<float, 1> workspace_for(AttentionCase const& c) {
 TYPED_TEST(AttentionDecode, MatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (AttentionCase const& c : kCases) {
+    support::each_case(kCases, [&](AttentionCase const& c) {
       auto const in = aligned<T>(c);
       float const scale = 2 / std::sqrt(float(c.width));
       support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
@@ -54,14 +54,14 @@ TYPED_TEST(AttentionDecode, MatchesDouble) {
       kernels::attention_decode<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), scale, c.causal, work.view(), out.view());
       EXPECT_TRUE(work.back().intact());
       support::expect_attention<T>(c, in, out.back(), double(scale), rounding<T>(c));
-    }
+    });
   });
 }
 
 TYPED_TEST(AttentionDecode, PicksOneRowExactly) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (AttentionCase const& c : kCases) {
+    support::each_case(kCases, [&](AttentionCase const& c) {
       auto in = aligned<T>(c);
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;
       support::one_hot(c, in, target);
@@ -69,7 +69,7 @@ TYPED_TEST(AttentionDecode, PicksOneRowExactly) {
       support::OnDevice const out(ctx, in.out); support::OnDevice const work(ctx, workspace_for<T>(c));
       kernels::attention_decode<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), 1, c.causal, work.view(), out.view());
       support::expect_one_hot<T>(c, in, out.back(), target);
-    }
+    });
   });
 }
 

@@ -44,14 +44,14 @@ auto rounding(AttentionCase const& c) {
 TYPED_TEST(AttentionMma, MatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (AttentionCase const& c : kCases) {
+    support::each_case(kCases, [&](AttentionCase const& c) {
       AttentionInputs<T> const in(c, 8, 8);
       float const scale = 2 / std::sqrt(float(c.width));
       support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
       support::OnDevice const out(ctx, in.out);
       kernels::attention_mma<1, T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), scale, c.causal, out.view());
       support::expect_attention<T>(c, in, out.back(), double(scale), rounding<T>(c));
-    }
+    });
   });
 }
 
@@ -59,7 +59,7 @@ TYPED_TEST(AttentionMma, MatchesDouble) {
 TYPED_TEST(AttentionMma, PicksOneRowExactlyInEitherForm) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (AttentionCase const& c : kCases) {
+    support::each_case(kCases, [&](AttentionCase const& c) {
       AttentionInputs<T> const in(c, 8, 8);
       auto hot = in;
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;
@@ -75,7 +75,7 @@ TYPED_TEST(AttentionMma, PicksOneRowExactlyInEitherForm) {
       support::expect_one_hot<T>(c, hot, hot_out.back(), target);
       kernels::attention_mma<1, T, Dev>(ctx.stream(), hot_q.view(), hot_k.view(), hot_v.view(), 1, c.causal, hot_out.view());
       support::expect_one_hot<T>(c, hot, hot_out.back(), target);
-    }
+    });
   });
 }
 

@@ -37,21 +37,21 @@ auto rounding(AttentionCase const& c) {
 TYPED_TEST(Attention, GeneralMatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (AttentionCase const& c : kCases) {
+    support::each_case(kCases, [&](AttentionCase const& c) {
       AttentionInputs<T> const in(c);
       float const scale = 2 / std::sqrt(float(c.width));
       support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
       support::OnDevice const out(ctx, in.out);
       kernels::attention_general<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), scale, c.causal, out.view());
       support::expect_attention<T>(c, in, out.back(), double(scale), rounding(c));
-    }
+    });
   });
 }
 
 TYPED_TEST(Attention, GeneralPicksOneRowExactly) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (AttentionCase const& c : kCases) {
+    support::each_case(kCases, [&](AttentionCase const& c) {
       AttentionInputs<T> in(c);
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;
       support::one_hot(c, in, target);
@@ -59,7 +59,7 @@ TYPED_TEST(Attention, GeneralPicksOneRowExactly) {
       support::OnDevice const out(ctx, in.out);
       kernels::attention_general<T, Dev>(ctx.stream(), q.view(), k.view(), v.view(), 1, c.causal, out.view());
       support::expect_one_hot<T>(c, in, out.back(), target);
-    }
+    });
   });
 }
 
