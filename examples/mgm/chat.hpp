@@ -25,7 +25,8 @@ mgm::models::MiniGemini<T, Dev> open_model(mgm::Context<Dev>& ctx, Options const
     for (auto const& note : model.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   return model;
 }
-/// What the options ask of a device: `--isa` of cpu, `simt` alone for general kernels, `simt:80` for those of an architecture.
+/// What the options ask of a device: `--isa` of cpu, `simt` alone for general kernels, `simt:80` for those of an architecture, `cuda:1` for
+/// the second GPU.
 template <class Dev>
 typename mgm::Context<Dev>::Config context_config(Options const& o, Terminal& terminal) {
   typename mgm::Context<Dev>::Config c{.threads = o.threads};
@@ -38,14 +39,16 @@ typename mgm::Context<Dev>::Config context_config(Options const& o, Terminal& te
     mgm::require<mgm::ArgumentError>(c.isa.has_value(), "--isa ", mgm::quoted(o.isa),
                                      " is not known; there are portable, avx2, avx512, avx512_bf16");
   }
-  if constexpr (std::same_as<Dev, mgm::Simt>) {
-    if (auto const colon = o.device.find(':'); colon != std::string::npos) {
-      std::string_view const number = std::string_view(o.device).substr(colon + 1);
-      auto const [end, error] = std::from_chars(number.data(), number.data() + number.size(), c.machine.arch);
-      mgm::require<mgm::ArgumentError>(error == std::errc() && end == number.data() + number.size(), "--device ", mgm::quoted(o.device),
-                                       ": simt: is followed by a compute capability times ten, such as simt:80");
-      c.machine.tuned = true;
-    }
+  if (auto const colon = o.device.find(':'); colon != std::string::npos) {
+    std::string_view const said = std::string_view(o.device).substr(colon + 1);
+    int number = 0;
+    auto const [end, error] = std::from_chars(said.data(), said.data() + said.size(), number);
+    mgm::require<mgm::ArgumentError>(error == std::errc() && end == said.data() + said.size(), "--device ", mgm::quoted(o.device), ": ", Dev::kName,
+                                     ": is followed by ",
+                                     std::same_as<Dev, mgm::Cuda> ? "a GPU's number, such as cuda:1"
+                                                                  : "a compute capability times ten, such as simt:80");
+    if constexpr (std::same_as<Dev, mgm::Simt>) c.machine.arch = number, c.machine.tuned = true;
+    if constexpr (std::same_as<Dev, mgm::Cuda>) c.device = number;
   }
   return c;
 }
