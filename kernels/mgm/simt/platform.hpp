@@ -13,12 +13,15 @@
 /// ptxas that is told of no second number takes as few registers as five blocks would have, and spills.
 #  define MGM_GLOBAL(...) __global__ __launch_bounds__(::mgm::simt::detail::threads_of(__VA_ARGS__), ::mgm::simt::detail::blocks_of(__VA_ARGS__))
 #  define MGM_UNROLL _Pragma("unroll")
+#  define MGM_UNROLL_BY(times) MGM_PRAGMA(unroll times)  // 1: stays a loop, whatever the compiler thinks of it
+#  define MGM_PRAGMA(words) _Pragma(#words)
 #  define MGM_ROLLED _Pragma("unroll 1")
 #else
 #  define MGM_TWIN on_host
 #  define MGM_DEVICE inline
 #  define MGM_GLOBAL(...)
 #  define MGM_UNROLL
+#  define MGM_UNROLL_BY(times)
 #  define MGM_ROLLED
 #endif
 

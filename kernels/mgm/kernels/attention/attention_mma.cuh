@@ -131,8 +131,8 @@ void attention_mma_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, View
     values.read(s.v), values.go_down();                                                 // (keys, d)
     simt::copy_async_commit();
     float score[kM][Tr::kKeys / 8][4] = {};                                             // (rows, keys)
-    for (int part = 0; part < Tr::kParts; ++part)                                       // not unrolled: all addresses would be held at once
-      MGM_UNROLL for (int c = 0; c < 64; c += 16) {
+    MGM_UNROLL_BY(1) for (int part = 0; part < Tr::kParts; ++part)                      // not unrolled: all addresses would be held at once
+      MGM_UNROLL_BY(2) for (int c = 0; c < 64; c += 16) {
         unsigned left[kM][4], right[Tr::kKeys / 8][2];                                  // (rows, 16), (16, keys)
         MGM_UNROLL for (int m = 0; m < kM; ++m) tile::load_left(left[m], s.q, mine + 16 * m, 64 * part + c);
         MGM_UNROLL for (int n = 0; n < Tr::kKeys / 8; n += 2) tile::load_right(right[n], right[n + 1], s.k, 8 * n, 64 * part + c);
