@@ -75,8 +75,7 @@ class ConvNeXt {
         reduce.into(ctx, in, rows);
         ops::layer_norm<T, Dev>(ctx, rows, norm.weight.view(), norm.bias.view(), norm.eps, rows);
       } else {
-        auto const n = norm(ctx, in.reshape(Extents{in.extent(0) * in.extent(1), in.extent(2)}));  // (2h·2w, C of the stage before)
-        reduce.into(ctx, n.reshape(in.extents()), rows);
+        reduce.into(ctx, norm, in, rows);
       }
       for (auto const& block : blocks) {
         block(ctx, x);

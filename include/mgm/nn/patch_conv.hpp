@@ -1,6 +1,7 @@
 /// Convolutions whose stride is their kernel: CLIP's patch embedding, ConvNeXt's stem and downsampling. A gather and one product.
 #pragma once
 #include <mgm/mem/parameter.hpp>
+#include <mgm/nn/norm.hpp>
 #include <mgm/ops/conv.hpp>
 #include <mgm/ops/linear.hpp>
 
@@ -29,6 +30,17 @@ struct PatchConv {
     auto rows = ctx.template empty<T>(Extents{(image.extent(0) / patch) * (image.extent(1) / patch), weight.shape()[1]});  // (N, p·p·in)
     ops::patches(ctx, image, patch, rows.view());
     ops::linear(ctx, rows, weight.view(), Epilogue<T, Dev>{.bias = bias.view()}, out);  // (N, out)
+  }
+  /// The same of the norm over channels of a dense map, as ConvNeXt downsamples.
+  void into(Context<Dev>& ctx, LayerNorm<T, Dev> const& norm, In<T, 3, Dev> map, Out<T, 2, Dev> out) const {
+    if constexpr (std::same_as<Dev, Cpu>) {
+      auto const n = norm(ctx, map.reshape(Extents{map.extent(0) * map.extent(1), map.extent(2)}));  // (H·W, in)
+      into(ctx, n.reshape(map.extents()), out);
+    } else {
+      auto rows = ctx.template empty<T>(Extents{(map.extent(0) / patch) * (map.extent(1) / patch), weight.shape()[1]});  // (N, p·p·in)
+      ops::norm_patches<T>(ctx, map, norm.weight.view(), norm.bias.view(), norm.eps, patch, rows.view());
+      ops::linear(ctx, rows, weight.view(), Epilogue<T, Dev>{.bias = bias.view()}, out);                                 // (N, out)
+    }
   }
 
   template <class Visit>

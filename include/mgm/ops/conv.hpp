@@ -16,6 +16,13 @@ void patches(Context<Dev>& ctx, In<T, 3, Dev> image, Size p, Out<T, 2, Dev> out)
   else kernels::patches<T, Dev>(ctx.stream(), image, p, out);
 }
 
+/// Rows of patches, as `patches` makes them, of the LayerNorm over channels of x, in one pass. Kernels only: the processor's own paths keep
+/// the normalised map in a cache anyway.   x (H, W, C); gain, bias (C); out (⌊H/p⌋·⌊W/p⌋, p·p·C). Throws ShapeError.
+template <Real T, KernelDevice Dev>
+void norm_patches(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 1, Dev> gain, In<T, 1, Dev> bias, float eps, Size p, Out<T, 2, Dev> out) {
+  kernels::norm_patches<T, Dev>(ctx.stream(), x, gain, bias, eps, p, out);
+}
+
 /// LayerNorm over channels of the depthwise 7×7 convolution, zero padding 3, in one pass.
 /// x, out (H, W, C); weight (49, C) tap by tap; bias, gain, norm_bias (C). Sums in float. Throws ShapeError.
 template <Real T, Device Dev>
