@@ -1,5 +1,6 @@
-/// Many sums over the lanes of a warp, each lane keeping its share of them.
+/// Many sums over the lanes of a warp or the threads of a block, each lane keeping its share of them.
 #pragma once
+#include <mgm/simt/barrier.hpp>
 #include <mgm/simt/thread.hpp>
 #include <mgm/simt/warp.hpp>
 
@@ -31,6 +32,19 @@ template <int Count>
 MGM_DEVICE void warp_spread_sums(float (&v)[Count]) {
   static_assert(Count >= 1 && (Count & (Count - 1)) == 0);
   detail::spread_step<Count, simt::kWarp / 2>(v);
+}
+
+/// The same over a block of four warps, which all meet: thread t below Count returns the sum of entry t, others nothing of use. `scratch` is in
+/// shared memory and used by nobody else. Warps are added as (0 + 1) + (2 + 3).
+template <int Count>
+MGM_DEVICE float block_spread_sums(float (&v)[Count], float (&scratch)[4][Count]) {
+  constexpr int kKept = Count > simt::kWarp ? Count / simt::kWarp : 1, kSharing = Count < simt::kWarp ? simt::kWarp / Count : 1;
+  int const lane = simt::lane_idx(), thread = simt::thread_idx();
+  warp_spread_sums(v);
+  MGM_UNROLL for (int i = 0; i < kKept; ++i)
+    if (lane % kSharing == 0) scratch[simt::warp_idx()][lane * Count / simt::kWarp + i] = v[i];
+  simt::sync_block();
+  return thread < Count ? (scratch[0][thread] + scratch[1][thread]) + (scratch[2][thread] + scratch[3][thread]) : 0;
 }
 
 }  // namespace mgm::inline v0::tile

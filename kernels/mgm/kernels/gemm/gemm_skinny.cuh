@@ -6,7 +6,6 @@
 #pragma once
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/gemm/gemm_arguments.hpp>
-#include <mgm/simt/barrier.hpp>
 #include <mgm/simt/launch.hpp>
 #include <mgm/tile/epilogue.hpp>
 #include <mgm/tile/warp_spread.hpp>
@@ -26,9 +25,9 @@ template <int kRows, class T, class TOut, class Dev>
 MGM_GLOBAL(GemmSkinnyTraits::kThreads)
 void gemm_skinny_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, View<TOut, 2, Dev> out) {
   using Tr = GemmSkinnyTraits;
-  constexpr int kVec = 16 / static_cast<int>(sizeof(T)), kSums = kRows * Tr::kCols, kKept = kSums > 32 ? kSums / 32 : 1;
+  constexpr int kVec = 16 / static_cast<int>(sizeof(T)), kSums = kRows * Tr::kCols;
   auto& s = simt::shared<GemmSkinnyShared<kRows>>();
-  int const thread = simt::thread_idx(), lane = simt::lane_idx();
+  int const thread = simt::thread_idx();
   Size const n0 = Size{simt::block_idx().x} * Tr::kCols;
   T const *from_x[kRows], *from_w[Tr::kCols];  // rows beyond the edge read the last one again; their sums are not stored
   MGM_UNROLL for (int m = 0; m < kRows; ++m) from_x[m] = x.row(m < x.extent(0) ? m : x.extent(0) - 1);
@@ -45,15 +44,11 @@ void gemm_skinny_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilog
           sum[m * Tr::kCols + n] = simt::fma(simt::widen(value[i]), simt::widen(weight[n][i]), sum[m * Tr::kCols + n]);
     }
   }
-  tile::warp_spread_sums(sum);
-  MGM_UNROLL for (int i = 0; i < kKept; ++i)  // lanes that share an entry agree: the first of them writes
-    if (kSums >= 32 || lane % (32 / (kSums < 32 ? kSums : 32)) == 0) s.sum[simt::warp_idx()][lane * kSums / 32 + i] = sum[i];
-  simt::sync_block();
   static_assert(Tr::kWarps == 4 && kSums <= Tr::kThreads);
+  float const all = tile::block_spread_sums(sum, s.sum);
   if (thread >= kSums) return;
   Size const m = thread / Tr::kCols, n = n0 + thread % Tr::kCols;
   if (m >= out.extent(0) || n >= out.extent(1)) return;
-  float const all = (s.sum[0][thread] + s.sum[1][thread]) + (s.sum[2][thread] + s.sum[3][thread]);
   out(m, n) = simt::narrow<TOut>(tile::finish(epilogue, all, m, n));
 }
 
