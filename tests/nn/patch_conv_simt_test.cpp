@@ -46,8 +46,7 @@ TEST(PatchConvOnSimt, IsTheProcessors) {
         // both sides add as many products in float, each below 16: |weight| < 2, |value| < 8, normalised or not
         double const terms = double(channels * patch * patch), bound = 2 * (terms + 16) * 0x1p-24 * 16 * terms;
         for (std::size_t i = 0; i < want.size(); ++i)
-          ASSERT_NEAR(got[i], want[i], 2 * (terms + 16) * 0x1p-24 * size * std::sqrt(terms))
-              << h << "x" << w << "x" << channels << " " << normed;
+          ASSERT_NEAR(got[i], want[i], bound) << h << "x" << w << "x" << channels << " " << normed;
       }
     }
 }
