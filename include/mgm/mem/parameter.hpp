@@ -52,17 +52,17 @@ inline constexpr bool kIsParameter = false;
 template <Real T, int R, Device Dev>
 inline constexpr bool kIsParameter<Parameter<T, R, Dev>> = true;
 
-/// Visits every parameter below `module` with its full name: `visit(name, parameter)`. A module is a parameter, a vector of modules, or
+/// Visits every parameter below `layer` with its full name: `visit(name, parameter)`. A layer is a parameter, a vector of layers, or
 /// a type whose `parameters(visit)` names its parts. An empty part name adds nothing to the path.
 template <class Module, class Visit>
-void visit_parameters(Module& module, std::string const& path, Visit&& visit) {
+void visit_parameters(Module& layer, std::string const& path, Visit&& visit) {
   if constexpr (kIsParameter<std::remove_cvref_t<Module>>) {
-    visit(path, module);
-  } else if constexpr (requires { module.begin(); module.size(); }) {
+    visit(path, layer);
+  } else if constexpr (requires { layer.begin(); layer.size(); }) {
     std::size_t i = 0;
-    for (auto& part : module) visit_parameters(part, text(path, path.empty() ? "" : ".", i++), visit);
+    for (auto& part : layer) visit_parameters(part, text(path, path.empty() ? "" : ".", i++), visit);
   } else {
-    module.parameters([&](std::string_view name, auto& part) {
+    layer.parameters([&](std::string_view name, auto& part) {
       visit_parameters(part, text(path, path.empty() || name.empty() ? "" : ".", name), visit);
     });
   }
