@@ -52,17 +52,18 @@ struct AttentionMmaState {
   float peak[Tr::kM][2], mass[Tr::kM][2];     // in units of log₂ e; mass: of the lane's columns
 
   /// Scores (rows, keys) become probabilities against the running maximum; what came before is rescaled. The tile begins at key
-  /// `first`; `scale` carries log₂ e.
-  MGM_DEVICE void probabilities(float (&score)[Tr::kM][Tr::kKeys / 8][4], float scale, int first, int const (&seen)[Tr::kM][2],
+  /// `first`, the lane's rows at `row`; `scale` carries log₂ e. How much a row sees is worked out where it is needed: kept, it would spill.
+  MGM_DEVICE void probabilities(float (&score)[Tr::kM][Tr::kKeys / 8][4], float scale, int first, AttentionRows const& all, int row,
                                 bool all_seen) {
     int const col = first + 2 * (simt::lane_idx() % 4);
     MGM_UNROLL for (int m = 0; m < Tr::kM; ++m)
       MGM_UNROLL for (int h = 0; h < 2; ++h) {
+        int const seen = all_seen ? 0 : all.seen_or_all(row + 16 * m + 8 * h);
         float top = -INFINITY;
         MGM_UNROLL for (int n = 0; n < Tr::kKeys / 8; ++n)
           MGM_UNROLL for (int e = 0; e < 2; ++e) {
             float& x = score[m][n][2 * h + e];
-            x = all_seen || 8 * n + col + e < seen[m][h] ? x * scale : -INFINITY;
+            x = all_seen || 8 * n + col + e < seen ? x * scale : -INFINITY;
             top = simt::max(top, x);
           }
         top = simt::max(peak[m][h], simt::warp_max<4>(top));
@@ -115,13 +116,8 @@ void attention_mma_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, View
   simt::copy_async_commit();
 
   AttentionMmaState<Tr> state;
-  int seen[kM][2];
   MGM_UNROLL for (int m = 0; m < kM; ++m)
-    MGM_UNROLL for (int h = 0; h < 2; ++h) {
-      int const row = first_row + mine + 16 * m + 8 * h + lane / 4;
-      seen[m][h] = row < all.rows ? all.seen(row) : all.keys;                           // rows beyond the last are zeros, and not stored
-      state.peak[m][h] = -INFINITY, state.mass[m][h] = 0;
-    }
+    MGM_UNROLL for (int h = 0; h < 2; ++h) state.peak[m][h] = -INFINITY, state.mass[m][h] = 0;
   int const least = all.seen(first_row + mine);                                         // of the warp's rows the first sees least
   int const last = first_row + Tr::kRows < all.rows ? first_row + Tr::kRows : all.rows, reach = all.seen(last - 1);
 
@@ -144,7 +140,7 @@ void attention_mma_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, View
       keys.go_down(), keys.read(s.k);
       simt::copy_async_commit();
     }
-    state.probabilities(score, scale, first, seen, first + Tr::kKeys <= least);
+    state.probabilities(score, scale, first, all, first_row + mine + lane / 4, first + Tr::kKeys <= least);
     state.template add<T>(score, s.v);
   }
 

@@ -21,6 +21,8 @@ struct AttentionRows {
   [[nodiscard]] MGM_HD int head(int kv_head, int row) const { return kv_head * group + row % group; }
   /// Keys that a row sees: never fewer than the row before; none beyond the last row.
   [[nodiscard]] MGM_HD int seen(int row) const { return row >= rows ? 0 : causal ? keys - queries + row / group + 1 : keys; }
+  /// The same; rows beyond the last, which are not stored, see all.
+  [[nodiscard]] MGM_HD int seen_or_all(int row) const { return row >= rows ? keys : seen(row); }
 };
 
 }  // namespace mgm::inline v0::kernels
