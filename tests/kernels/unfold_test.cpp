@@ -1,0 +1,56 @@
+/// The rows of convolutions: copies, so every bit is known.
+#include <array>
+
+#include <mgm/cpu/unfold.hpp>
+#include <mgm/kernels/conv/unfold.cuh>
+
+#include "support/device.hpp"
+
+namespace {
+
+using namespace mgm;
+using support::Dev;
+
+template <class T>
+class Unfold : public testing::Test {};
+using Types = testing::Types<float, bf16, half>;
+TYPED_TEST_SUITE(Unfold, Types);
+
+/// Rows and columns of the map, channels, and the windows that networks use on it.
+template <class Try>
+void each_window(Try&& attempt) {
+  for (auto const& [h, w, c] : {std::array<Size, 3>{1, 1, 1}, {2, 3, 5}, {5, 4, 3}, {7, 7, 8}, {8, 6, 33}, {3, 9, 130}})
+    for (Window const& window : {Window::same(3, h, w), Window::same(1, h, w), Window::resampled(3, 2 * h, 2 * w), Window::resampled(3, 2 * h - 1, 2 * w + 1),
+                                 Window::halved(h, w), Window::halved_below(h, w)})
+      if (window.out_rows * window.out_cols > 0) attempt(h, w, c, window);
+}
+
+TYPED_TEST(Unfold, EveryTapIsCopied) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    each_window([&](Size h, Size w, Size c, Window const& window) {
+      support::Numbers numbers(std::uint64_t(h * 100 + w * 10 + c));
+      auto const map = support::dense<T>(numbers, Extents{h, w, c});
+      Size const all = window.out_rows * window.out_cols, first = all / 3, width = Size{window.side} * window.side * c;
+      auto const out = support::poisoned<T>(Extents{all - first, width});
+      auto host = support::poisoned<T>(Extents{all - first, width}, 0);
+      support::OnDevice const dmap(ctx, map);
+      support::OnDevice const dout(ctx, out);
+      kernels::unfold<T, Dev>(ctx.stream(), dmap.view(), window, first, dout.view());
+      cpu::unfold<T>({nullptr, Isa::portable}, map.view(), window, first, host.view());
+      auto const got = dout.back();
+      EXPECT_TRUE(got.intact());
+      Size const rows = window.rows, cols = window.cols;
+      for (Size i = 0; i < all - first; ++i)
+        for (Size j = 0; j < width; ++j) {
+          Size const y = (first + i) / window.out_cols * window.stride + j / c / window.side - window.top;
+          Size const x = (first + i) % window.out_cols * window.stride + j / c % window.side - window.left;
+          float const want = y < 0 || x < 0 || y >= rows || x >= cols ? 0.0f : float(map.view()(y * h / rows, x * w / cols, j % c));
+          ASSERT_EQ(float(got.view()(i, j)), want) << h << "x" << w << "x" << c << " at " << i << ", " << j;
+          ASSERT_EQ(float(host.view()(i, j)), want) << "cpu " << h << "x" << w << "x" << c << " at " << i << ", " << j;
+        }
+    });
+  });
+}
+
+}  // namespace
