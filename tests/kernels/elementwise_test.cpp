@@ -31,7 +31,7 @@ bool same(T a, T b) {
 template <class Test>
 void for_each_case(Test test) {
   support::on_each_machine([&](Context<Dev>& ctx) {
-    for (auto const& [rows, columns] : kShapes)
+    for (auto const& [rows, columns] : support::shapes(kShapes))
       for (Layout const layout : support::kLayouts) {
         SCOPED_TRACE(text(rows, " x ", columns, ", layout ", static_cast<int>(layout)));
         test(ctx, layout, rows, columns);

@@ -23,7 +23,7 @@ constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},    {1, 1, 7},    {1, 7, 1}
 TYPED_TEST(Gemm, GeneralIsExactOnExactInputs) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (auto const& [m, n, k] : kShapes) {
+    for (auto const& [m, n, k] : support::shapes(kShapes)) {
       support::Numbers numbers(std::uint64_t(m * 10007 + n * 101 + k));
       auto const x = support::sparse<T>(numbers, Extents{m, k}), w = support::sparse<T>(numbers, Extents{n, k});
       auto const out = support::poisoned<float>(Extents{m, n});
@@ -42,7 +42,7 @@ TYPED_TEST(Gemm, GeneralWithEveryEpilogueIsWithinItsBound) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
     int which = 0;
-    for (auto const& [m, n, k] : kShapes) {
+    for (auto const& [m, n, k] : support::shapes(kShapes)) {
       support::Numbers numbers(std::uint64_t(m * 10007 + n * 101 + k));
       bool const turned = which % 2 == 1;
       auto const x = support::dense<T>(numbers, Extents{m, k}), w = turned ? support::dense<T>(numbers, Extents{k, n}) : support::dense<T>(numbers, Extents{n, k});

@@ -27,7 +27,7 @@ double slack(Size channels) { return 2 * (double(channels) / 32 + 9) * 0x1p-24; 
 TYPED_TEST(RowNorm, LayerNormMatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (auto const& [rows, channels] : kShapes) {
+    for (auto const& [rows, channels] : support::shapes(kShapes)) {
       support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
       auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});
       auto const gain = support::dense<T>(numbers, Extents{channels}), bias = support::dense<T>(numbers, Extents{channels});
@@ -55,7 +55,7 @@ TYPED_TEST(RowNorm, LayerNormMatchesDouble) {
 TYPED_TEST(RowNorm, RmsNormMatchesDoubleAndWorksInPlace) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (auto const& [rows, channels] : kShapes)
+    for (auto const& [rows, channels] : support::shapes(kShapes))
       for (float const offset : {0.0f, 1.0f}) {
         support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
         auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});

@@ -33,7 +33,7 @@ Tensor<N const, 1, Dev> list(Context<Dev>& ctx, std::vector<N> const& numbers) {
 template <class Test>
 void for_each_case(Test test) {
   support::on_each_machine([&](Context<Dev>& ctx) {
-    for (auto const& [count, rows, columns] : kShapes)
+    for (auto const& [count, rows, columns] : support::shapes(kShapes))
       for (Layout const layout : support::kLayouts) {
         SCOPED_TRACE(text(count, " of ", rows, " x ", columns, ", layout ", static_cast<int>(layout)));
         test(ctx, layout, count, rows, columns);

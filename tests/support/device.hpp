@@ -1,8 +1,12 @@
 /// The device that a test of kernels runs on: Simt where g++ or clang compile it, Cuda where nvcc compiles the same file.
 #pragma once
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -16,6 +20,32 @@ using Dev = mgm::simt::KernelsFor;
 
 /// Whether `./tests/run --full` asked for more shapes and orders.
 inline bool full_suite() { return std::getenv("MGM_TEST_FULL") != nullptr; }
+
+/// The fixed shapes, and with --full so many more that there are 200: extents of the fixed ones in other company, one less, equal or one more,
+/// where `fits(shape)` and no larger than the largest.
+template <std::size_t R, std::size_t N, class Fits>
+std::vector<std::array<mgm::Size, R>> shapes(std::array<mgm::Size, R> const (&fixed)[N], Fits fits) {
+  std::vector<std::array<mgm::Size, R>> all(std::begin(fixed), std::end(fixed));
+  auto const count = [](std::array<mgm::Size, R> const& s) {
+    mgm::Size n = 1;
+    for (mgm::Size const extent : s) n *= extent;
+    return n;
+  };
+  mgm::Size most = 0;
+  for (auto const& s : fixed) most = std::max(most, count(s));
+  Numbers numbers(2026);
+  for (int tries = 0; full_suite() && all.size() < 200 && tries < 100'000; ++tries) {
+    std::array<mgm::Size, R> s{};
+    for (std::size_t axis = 0; axis < R; ++axis)
+      s[axis] = std::max<mgm::Size>(1, fixed[static_cast<std::size_t>(numbers.whole(0, int(N) - 1))][axis] + numbers.whole(-1, 1));
+    if (count(s) <= most && fits(s)) all.push_back(s);
+  }
+  return all;
+}
+template <std::size_t R, std::size_t N>
+std::vector<std::array<mgm::Size, R>> shapes(std::array<mgm::Size, R> const (&fixed)[N]) {
+  return shapes(fixed, [](auto const&) { return true; });
+}
 
 #if defined(__CUDACC__)
 /// Calls `test(ctx)` on the GPU; without one the test is skipped, and says why.
