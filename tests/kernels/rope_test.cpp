@@ -1,6 +1,7 @@
 /// Rotary positions against plain loops in double.
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include <mgm/kernels/decode/rope.cuh>
 
@@ -105,6 +106,64 @@ TEST(RopeStrides, TurnsOnlyTheHeadsGiven) {
   });
 }
 
+/// q, k and v as columns of one matrix; rows of a cache in the middle of it. Bits are those of rope; all else stays as it was.
+TYPED_TEST(Rope, AppendTurnsAsRopeAndCopiesValues) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    for (auto const& [rows, heads, width] : kShapes) {
+      Size const kv_heads = heads % 4 == 0 ? heads / 4 : heads, all = heads + 2 * kv_heads, past = 3;
+      support::Numbers numbers(std::uint64_t(rows * 100 + heads + width));
+      auto const qkv = support::dense<T>(numbers, Extents{rows, all, width}),
+                 cache = support::dense<T>(numbers, Extents{Size{2}, rows + 5, kv_heads * width});
+      auto const table = table_for(rows, width, past);
+      support::OnDevice const fused(ctx, qkv); support::OnDevice const plain(ctx, qkv);
+      support::OnDevice const dcache(ctx, cache); support::OnDevice const dtable(ctx, table);
+      auto const part = [&, r = rows, w = width](int which) {                                      // rows of the cache: (T, kv_heads, d)
+        View<T, 3, Dev> const c = dcache.view();
+        return View<T, 3, Dev>(c.row(Size{which}, past), {r, kv_heads, w}, {c.stride(1), w, 1});
+      };
+      kernels::rope<T, Dev>(ctx.stream(), plain.view().slice(1, 0, heads + kv_heads), dtable.view());
+      kernels::rope_append<T, Dev>(ctx.stream(), fused.view().slice(1, 0, heads), fused.view().slice(1, heads, kv_heads),
+                                   fused.view().slice(1, heads + kv_heads, kv_heads), dtable.view(), part(0), part(1));
+      auto const got = fused.back(), want = plain.back();
+      auto const stored = dcache.back();
+      EXPECT_TRUE(got.intact() && stored.intact());
+      for (Size t = 0; t < rows; ++t)
+        for (Size h = 0; h < all; ++h)
+          for (Size c = 0; c < width; ++c) {
+            ASSERT_EQ(float(got.view()(t, h, c)), float((h < heads ? want : qkv).view()(t, h, c))) << t << ' ' << h << ' ' << c;
+            if (h >= heads) {
+              Size const of_v = h >= heads + kv_heads, g = h - heads - of_v * kv_heads;
+              ASSERT_EQ(float(stored.view()(of_v, past + t, g * width + c)), float(want.view()(t, h, c))) << t << ' ' << h << ' ' << c;
+            }
+          }
+      for (Size part_of : {Size{0}, Size{1}})
+        for (Size t : {Size{0}, Size{1}, Size{2}, rows + 3, rows + 4})
+          for (Size c = 0; c < kv_heads * width; ++c) ASSERT_EQ(float(stored.view()(part_of, t, c)), float(cache.view()(part_of, t, c)));
+    }
+  });
+}
+
+/// Keys and values that already lie in the cache: keys are turned there.
+TEST(RopeAppend, WorksWhereTheProductsWroteThem) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    support::Numbers numbers(9);
+    auto const q = support::dense<float>(numbers, Extents{Size{5}, Size{4}, Size{12}}),
+               k = support::dense<float>(numbers, Extents{Size{5}, Size{2}, Size{12}});
+    auto const v = support::dense<float>(numbers, Extents{Size{5}, Size{2}, Size{12}});
+    auto const table = table_for(5, 12, 7);
+    support::OnDevice const dq(ctx, q); support::OnDevice const dk(ctx, k); support::OnDevice const dv(ctx, v);
+    support::OnDevice const q_alone(ctx, q); support::OnDevice const k_alone(ctx, k); support::OnDevice const dtable(ctx, table);
+    kernels::rope_append<float, Dev>(ctx.stream(), dq.view(), dk.view(), dv.view(), dtable.view(), dk.view(), dv.view());
+    kernels::rope<float, Dev>(ctx.stream(), q_alone.view(), dtable.view()),
+        kernels::rope<float, Dev>(ctx.stream(), k_alone.view(), dtable.view());
+    auto const same = [](auto const& a, auto const& b) {
+      return std::memcmp(a.block().data(), b.block().data(), a.block().size() * sizeof(float)) == 0;
+    };
+    EXPECT_TRUE(same(dq.back(), q_alone.back()) && same(dk.back(), k_alone.back()) && same(dv.back(), v));
+  });
+}
+
 TEST(RopeArguments, AreRefusedByName) {
   support::on_each_machine([](Context<Dev>& ctx) {
     auto x = ctx.template empty<float>(Extents{Size{2}, Size{3}, Size{8}}),
@@ -129,6 +188,34 @@ TEST(RopeArguments, AreRefusedByName) {
   });
 }
 
+TEST(RopeAppendArguments, AreRefusedByName) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    using V = View<float, 3, Dev>;
+    auto all = ctx.template empty<float>(Extents{Size{2}, Size{12}, Size{8}}),
+         table = ctx.template empty<float>(Extents{Size{2}, Size{2}, Size{4}});
+    V const whole = all, q = whole.slice(1, 0, 4), k = whole.slice(1, 4, 2), v = whole.slice(1, 6, 2), keys = whole.slice(1, 8, 2),
+            values = whole.slice(1, 10, 2);
+    auto const refused = [&](V qq, V kk, V vv, V tt, V to_k, V to_v, std::string_view part) {
+      try {
+        kernels::rope_append<float, Dev>(ctx.stream(), qq, kk, vv, tt, to_k, to_v);
+        ADD_FAILURE() << "accepted; expected a refusal that says " << part;
+      } catch (Error const& e) {
+        EXPECT_NE(std::string_view(e.what()).find(part), std::string_view::npos) << e.what();
+      }
+    };
+    refused(V(nullptr, {2, 4, 8}), k, v, table, keys, values, "rope_append: q: the pointer is null");
+    refused(q, whole.slice(1, 4, 2).slice(2, 0, 6), v, table, keys, values, "rope_append: k: expected shape (2, *, 8)");
+    refused(q, k, whole.slice(1, 6, 1), table, keys, values, "rope_append: v: expected shape (2, 2, 8)");
+    refused(q, k, v, V(table.data(), {2, 2, 3}), keys, values, "rope_append: table: expected shape (2, 2, 4)");
+    refused(q, k, v, table, whole.slice(1, 8, 1), values, "rope_append: keys: expected shape (2, 2, 8)");
+    refused(q, k, v, table, keys, keys, "rope_append: keys: overlaps values");
+    refused(q, q.slice(1, 2, 2), v, table, keys, values, "rope_append: q: overlaps k");
+    refused(q, k, v, table, v, values, "rope_append: keys: overlaps v");
+    refused(q, k, v, table, keys, k, "rope_append: values: overlaps");
+  });
+}
+
 TEST(RopeCost, CountsPairs) { EXPECT_EQ(kernels::rope_cost(3, 2, 8, 2), (Cost{2 * 48 * 2 + 3 * 8 * 4, 3 * 48})); }
+TEST(RopeAppendCost, CountsPairs) { EXPECT_EQ(kernels::rope_append_cost(3, 2, 1, 8, 2), (Cost{2 * 96 * 2 + 3 * 8 * 4, 3 * 72})); }
 
 }  // namespace

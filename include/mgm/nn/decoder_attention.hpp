@@ -31,8 +31,7 @@ struct DecoderAttention {
     v.into(ctx, n, flat(values));
     auto const queries = q(ctx, n);                                                              // (P, heads·d)
     auto const heads = queries.reshape(Extents{rows, config.heads, d});                          // (P, heads, d)
-    ops::rope(ctx, heads, past, config.rope_theta);
-    ops::rope(ctx, keys, past, config.rope_theta);
+    ops::rope_append(ctx, heads, keys, values, past, config.rope_theta, keys, values);
     auto mixed = ctx.template empty<T>(Extents{rows, config.heads * d});                         // (P, heads·d)
     ops::attention<T, Dev>(ctx, heads, cache.keys(layer, 0, past + rows), cache.values(layer, 0, past + rows),
                            1 / std::sqrt(static_cast<float>(d)), true, mixed.reshape(Extents{rows, config.heads, d}));

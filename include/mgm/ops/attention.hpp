@@ -1,5 +1,8 @@
 /// Scaled dot-product attention and rotary positions.
 #pragma once
+#include <algorithm>
+#include <vector>
+
 #include <mgm/cpu/attention.hpp>
 #include <mgm/cpu/rope.hpp>
 #include <mgm/kernels/instances/attention.hpp>
@@ -27,18 +30,48 @@ void attention(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev
   }
 }
 
+namespace detail {
+/// Cosines and sines of positions first, first + 1, … where kernels read them: (rows, 2, d/2). Angles in double, on the host, so that the
+/// last position is as exact as the first.
+template <Device Dev>
+[[nodiscard]] Tensor<float const, 3, Dev> rope_table(Context<Dev>& ctx, Size rows, Size width, Size first, float theta) {
+  Extents const shape{rows, Size{2}, width / 2};
+  std::vector<float> table(static_cast<std::size_t>(shape.count()));
+  cpu::rope_table({nullptr, Isa::portable}, first, theta, View<float, 3, Cpu>(table.data(), shape));
+  return ctx.on_device(View<float const, 3, Cpu>(table.data(), shape));
+}
+}  // namespace detail
+
 /// Rotates x (T, heads, d) in place to positions first, first + 1, …: with the head split in halves a, b and φ = p·theta^(−2i/d),
 /// a' = a·cos φ − b·sin φ, b' = b·cos φ + a·sin φ (Su et al. 2021, half-rotation pairing). d is even. Throws ShapeError.
 template <Real T, Device Dev>
 void rope(Context<Dev>& ctx, Out<T, 3, Dev> x, Size first, float theta) {
   require<ShapeError>(x.extent(2) % 2 == 0, "rope: the head width must be even, found ", x.extent(2));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::rope<T>(ctx.executor(), x, first, theta);
+  else kernels::rope<T, Dev>(ctx.stream(), x, detail::rope_table(ctx, x.extent(0), x.extent(2), first, theta));
+}
+
+/// Rotates q (T, heads, d) in place as `rope` does, writes rotated k (T, kv_heads, d) to `keys` and v to `values`, rows of a cache. k and v
+/// may lie there already. One table for both; on a GPU one launch. Throws ShapeError.
+template <Real T, Device Dev>
+void rope_append(Context<Dev>& ctx, Out<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, Size first, float theta,
+                 std::type_identity_t<View<T, 3, Dev>> keys, std::type_identity_t<View<T, 3, Dev>> values) {
+  Size const rows = q.extent(0), width = q.extent(2);
+  require<ShapeError>(width % 2 == 0, "rope: the head width must be even, found ", width);
+  check_shape("rope: k", k, rows, any, width), check_shape("rope: v", v, rows, k.extent(1), width);
+  check_shape("rope: keys", keys, rows, k.extent(1), width), check_shape("rope: values", values, rows, k.extent(1), width);
   if constexpr (std::same_as<Dev, Cpu>) {
-    cpu::rope<T>(ctx.executor(), x, first, theta);
-  } else {  // angles in double, on the host, so that the last position is as exact as the first
-    Extents const shape{x.extent(0), Size{2}, x.extent(2) / 2};
-    std::vector<float> table(static_cast<std::size_t>(shape.count()));
-    cpu::rope_table({nullptr, Isa::portable}, first, theta, View<float, 3, Cpu>(table.data(), shape));
-    kernels::rope<T, Dev>(ctx.stream(), x, ctx.on_device(View<float const, 3, Cpu>(table.data(), shape)));
+    auto const copy = [&](View<T const, 3, Cpu> from, View<T, 3, Cpu> to) {
+      for (Size t = 0; from.data() != to.data() && t < rows; ++t)
+        for (Size h = 0; h < from.extent(1); ++h) std::copy_n(from.row(t, h), width, to.row(t, h));
+    };
+    std::vector<float> storage(static_cast<std::size_t>(rows * width));
+    View<float, 3, Cpu> const table(storage.data(), {rows, 2, width / 2});
+    cpu::rope_table(ctx.executor(), first, theta, table);
+    copy(k, keys), copy(v, values);
+    cpu::rope<T>(ctx.executor(), q, table), cpu::rope<T>(ctx.executor(), keys, table);
+  } else {
+    kernels::rope_append<T, Dev>(ctx.stream(), q, k, v, detail::rope_table(ctx, rows, width, first, theta), keys, values);
   }
 }
 

@@ -1,6 +1,7 @@
-/// Rotary positions in place: with a head split in halves a, b and the angle φ of its position and channel,
+/// Rotary positions: with a head split in halves a, b and the angle φ of its position and channel,
 ///   a' = a·cos φ − b·sin φ,   b' = b·cos φ + a·sin φ           (Su et al. 2021, arXiv:2104.09864; half-rotation pairing)
-/// One thread a pair. The angles come as a table, made in double on the host: far positions are as exact as near ones.
+/// In place, or on the way to the cache: queries and keys are turned and keys and values are appended in one launch. One thread a pair. The
+/// angles come as a table, made in double on the host: far positions are as exact as near ones.
 #pragma once
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/arguments.hpp>
@@ -14,18 +15,51 @@ struct RopeTraits {
   static constexpr int kThreads = 256;  // not measured yet
 };
 
+/// Pair `pair` of x (T, heads, d), counted over tokens, heads and halves, is turned and written to the same place of `out`, which may be x.
+template <class T, class Dev>
+MGM_DEVICE void rope_turn(View<T const, 3, Dev> x, View<float const, 3, Dev> table, Size pair, View<T, 3, Dev> out) {
+  Size const heads = x.extent(1), half = x.extent(2) / 2, t = pair / (heads * half), h = pair / half % heads, i = pair % half;
+  float const cosine = table(t, 0, i), sine = table(t, 1, i), a = simt::widen(x(t, h, i)), b = simt::widen(x(t, h, half + i));
+  out(t, h, i) = simt::narrow<T>(simt::fma(a, cosine, -(b * sine)));
+  out(t, h, half + i) = simt::narrow<T>(simt::fma(b, cosine, a * sine));
+}
+
 template <class T, class Dev>
 MGM_GLOBAL(RopeTraits::kThreads)
 void rope_kernel(View<T, 3, Dev> x, View<float const, 3, Dev> table) {
-  Size const heads = x.extent(1), half = x.extent(2) / 2, pair = Size{simt::block_idx().x} * RopeTraits::kThreads + simt::thread_idx();
-  if (pair >= x.extent(0) * heads * half) return;
-  Size const t = pair / (heads * half), h = pair / half % heads, i = pair % half;
-  float const cos = table(t, 0, i), sin = table(t, 1, i);
-  T &at_a = x(t, h, i), &at_b = x(t, h, half + i);
-  float const a = simt::widen(at_a), b = simt::widen(at_b);
-  at_a = simt::narrow<T>(simt::fma(a, cos, -(b * sin)));
-  at_b = simt::narrow<T>(simt::fma(b, cos, a * sin));
+  Size const pair = Size{simt::block_idx().x} * RopeTraits::kThreads + simt::thread_idx();
+  if (pair < x.count() / 2) rope_turn<T, Dev>(x, table, pair, x);
 }
+
+template <class T, class Dev>
+MGM_GLOBAL(RopeTraits::kThreads)
+void rope_append_kernel(View<T, 3, Dev> q, View<T const, 3, Dev> k, View<T const, 3, Dev> v, View<float const, 3, Dev> table,
+                        View<T, 3, Dev> keys, View<T, 3, Dev> values) {
+  Size const of_q = q.count() / 2, of_k = k.count() / 2, at = Size{simt::block_idx().x} * RopeTraits::kThreads + simt::thread_idx();
+  if (at < of_q) return rope_turn<T, Dev>(q, table, at, q);
+  Size const pair = (at - of_q) % of_k, half = k.extent(2) / 2, t = pair / (k.extent(1) * half), h = pair / half % k.extent(1),
+             i = pair % half;
+  if (at < of_q + of_k) return rope_turn<T, Dev>(k, table, pair, keys);
+  if (at < of_q + 2 * of_k) values(t, h, i) = v(t, h, i), values(t, h, half + i) = v(t, h, half + i);
+}
+
+namespace detail {
+/// `out` shares no byte with `in`; both may be columns of one matrix, as the parts of a fused product are.
+template <class T, class U, Device Dev>
+void check_apart_or_beside(std::string_view what, View<T, 3, Dev> out, std::string_view from, View<U, 3, Dev> in) {
+  Size const row = out.stride(0), of_out = (out.extent(1) - 1) * out.stride(1) + (out.extent(2) - 1) * out.stride(2) + 1;
+  Size const of_in = (in.extent(1) - 1) * in.stride(1) + (in.extent(2) - 1) * in.stride(2) + 1;
+  if (sizeof(T) == sizeof(U) && row > 0 && row == in.stride(0)) {
+    auto const bytes = static_cast<Size>(reinterpret_cast<std::uintptr_t>(in.data()) - reinterpret_cast<std::uintptr_t>(out.data()));
+    Size const apart = (bytes / Size{sizeof(T)} % row + row) % row;
+    if (bytes % Size{sizeof(T)} == 0 && apart >= of_out && apart + of_in <= row) return;
+  }
+  check_apart(what, out, from, in);
+}
+inline void check_rope_grid(std::string_view what, Size pairs) {
+  require<ShapeError>(simt::ceil_div(pairs, RopeTraits::kThreads) <= 0x7FFFFFFF, what, ": ", pairs, " pairs are beyond one grid");
+}
+}  // namespace detail
 
 /// x (T, heads, d), any strides, d even; table (T, 2, d/2): cosines, then sines. Products in float, one rounding to T. Enqueues and
 /// returns. Throws ShapeError and ArgumentError naming the argument.
@@ -36,14 +70,51 @@ void rope(simt::Stream<Dev> stream, Out<T, 3, Dev> x, In<float, 3, Dev> table) {
   check_shape("rope: table", table, x.extent(0), 2, x.extent(2) / 2);
   check_apart("rope: x", x, "table", table);
   if (x.count() == 0) return;
-  Size const blocks = simt::ceil_div(x.count() / 2, RopeTraits::kThreads);
-  require<ShapeError>(blocks <= 0x7FFFFFFF, "rope: x: ", shape_text(x.extents()), " is beyond one grid");
-  simt::launch(stream, {.name = "rope", .grid = blocks, .block = RopeTraits::kThreads}, rope_kernel<T, Dev>, x, table);
+  detail::check_rope_grid("rope: x", x.count() / 2);
+  simt::launch(stream, {.name = "rope", .grid = simt::ceil_div(x.count() / 2, RopeTraits::kThreads), .block = RopeTraits::kThreads},
+               rope_kernel<T, Dev>, x, table);
+}
+
+/// Turns q (T, heads, d) in place, writes turned k (T, kv_heads, d) to `keys` and v to `values`, rows of a cache of the same shape. Any
+/// strides; k may be `keys` and v `values` themselves, and q, k, v columns of one matrix. table as in rope, which gives the same bits.
+/// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+template <Real T, KernelDevice Dev>
+void rope_append(simt::Stream<Dev> stream, Out<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, In<float, 3, Dev> table,
+                 std::type_identity_t<View<T, 3, Dev>> keys, std::type_identity_t<View<T, 3, Dev>> values) {
+  check_output("rope_append: q", q), check_input("rope_append: k", k), check_input("rope_append: v", v),
+      check_input("rope_append: table", table);
+  check_output("rope_append: keys", keys), check_output("rope_append: values", values);
+  Size const rows = q.extent(0), kv_heads = k.extent(1), width = q.extent(2);
+  require<ShapeError>(width % 2 == 0, "rope_append: q: the head width must be even, found ", width);
+  check_shape("rope_append: k", k, rows, any, width), check_shape("rope_append: v", v, rows, kv_heads, width);
+  check_shape("rope_append: keys", keys, rows, kv_heads, width), check_shape("rope_append: values", values, rows, kv_heads, width);
+  check_shape("rope_append: table", table, rows, 2, width / 2);
+  if (q.count() + k.count() == 0) return;
+  View<T const, 3, Dev> const turned = keys, copied = values;
+  detail::check_apart_or_beside("rope_append: q", q, "k", k), detail::check_apart_or_beside("rope_append: q", q, "v", v);
+  detail::check_apart_or_beside("rope_append: q", q, "keys", turned), detail::check_apart_or_beside("rope_append: q", q, "values", copied);
+  bool const turned_there = keys.data() == k.data() && keys.strides() == k.strides(),
+             copied_there = values.data() == v.data() && values.strides() == v.strides();
+  if (!turned_there) detail::check_apart_or_beside("rope_append: keys", keys, "k", k);
+  if (!copied_there) detail::check_apart_or_beside("rope_append: values", values, "v", v);
+  detail::check_apart_or_beside("rope_append: keys", keys, "v", v), detail::check_apart_or_beside("rope_append: values", values, "k", k);
+  detail::check_apart_or_beside("rope_append: keys", keys, "values", copied);
+  check_apart("rope_append: q", q, "table", table), check_apart("rope_append: keys", keys, "table", table);
+  check_apart("rope_append: values", values, "table", table);
+  Size const pairs = (q.count() + (copied_there ? 1 : 2) * k.count()) / 2;
+  detail::check_rope_grid("rope_append: q", pairs);
+  if (k.count() == 0) return rope<T, Dev>(stream, q, table);
+  simt::launch(stream, {.name = "rope_append", .grid = simt::ceil_div(pairs, RopeTraits::kThreads), .block = RopeTraits::kThreads},
+               rope_append_kernel<T, Dev>, q, k, v, table, keys, values);
 }
 
 /// x read and written, the table read once.
 constexpr Cost rope_cost(Size rows, Size heads, Size width, Size bytes) {
   return {2 * rows * heads * width * bytes + rows * width * 4, 3 * rows * heads * width};
+}
+/// q, k and v read and written, the table read once.
+constexpr Cost rope_append_cost(Size rows, Size heads, Size kv_heads, Size width, Size bytes) {
+  return {2 * rows * (heads + 2 * kv_heads) * width * bytes + rows * width * 4, 3 * rows * (heads + kv_heads) * width};
 }
 
 }  // namespace mgm::inline v0::kernels
