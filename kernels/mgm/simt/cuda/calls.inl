@@ -80,7 +80,7 @@ class OnDevice {
   OnDevice(OnDevice const&) = delete;
   OnDevice& operator=(OnDevice const&) = delete;
   ~OnDevice() {
-    if (changed_) (void)cudaSetDevice(before_);
+    if (changed_ && cudaSetDevice(before_) != cudaSuccess) (void)cudaGetLastError();
   }
 
  private:

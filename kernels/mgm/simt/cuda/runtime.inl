@@ -86,7 +86,8 @@ MGM_WEAK Runtime::Runtime(int device, ::CUstream_st* stream) : device_(device), 
 }
 
 MGM_WEAK Runtime::~Runtime() {
-  if (own_ && process_ == ::getpid()) (void)cudaStreamDestroy(stream_);  // returns at once; what is enqueued still runs
+  if (!own_ || process_ != ::getpid()) return;
+  if (cudaStreamDestroy(stream_) != cudaSuccess) (void)cudaGetLastError();  // returns at once; what is enqueued still runs
 }
 
 MGM_WEAK void Runtime::ready(char const* what) const {

@@ -1,0 +1,187 @@
+/// CUDA's host side, on a machine without a GPU: the calls that our objects make, each made to fail, against a runtime library of our own.
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include <mgm/nn/linear.hpp>
+#include <mgm/nn/norm.hpp>
+#include <mgm/ops/elementwise.hpp>
+
+#include "fake_cudart.hpp"
+
+namespace {
+
+using namespace mgm;
+using fake::cudart;
+
+class Runtime : public testing::Test {
+ protected:
+  Runtime() { fake::reset(); }
+};
+void expect_refused(std::function<void()> const& work, std::vector<std::string> const& parts) {
+  try {
+    work();
+    ADD_FAILURE() << "accepted; expected: " << parts[0];
+  } catch (Error const& error) {
+    for (auto const& part : parts) EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << "\nlacks: " << part;
+  }
+}
+void open_context() { Context<Cuda> const ctx; }
+
+/// Weights up, a product and a norm, the answer down: four kinds of calls.
+void work() {
+  Context<Cuda> ctx;
+  nn::Linear<float, Cuda> layer(ctx, {.in = 3, .out = 4, .has_bias = false});
+  std::vector<float> const ones(12, 1.0f);
+  layer.weight.assign(ctx.on_device(View<float const, 2, Cpu>(ones.data(), {4, 3})));
+  auto const gain = ctx.on_device(View<float const, 1, Cpu>(ones.data(), {4}));
+  auto y = layer(ctx, ctx.on_device(View<float const, 2, Cpu>(ones.data(), {1, 3})));  // (1, 4)
+  ops::rms_norm<float>(ctx, y, gain, 1e-5f, 0, y.view());
+  EXPECT_EQ(ctx.on_host(y.view()).extent(1), 4);
+  ctx.synchronise();
+}
+
+TEST_F(Runtime, SaysWhyThereIsNoDevice) {
+  std::string why;
+  cudart().driver = 0;
+  EXPECT_EQ(simt::device_count(&why), 0);
+  EXPECT_NE(why.find("no NVIDIA driver is installed"), std::string::npos) << why;
+  expect_refused(open_context, {"cuda: no device: no NVIDIA driver is installed"});
+  cudart().driver = 12020;
+  expect_refused(open_context, {"no device", "the driver serves CUDA 12.2", "built with CUDA " + std::to_string(CUDART_VERSION / 1000)});
+  cudart().driver = CUDART_VERSION, cudart().devices = 0;
+  expect_refused(open_context, {"no device", "shows no device", "CUDA_VISIBLE_DEVICES"});
+  cudart().devices = 2;
+  EXPECT_EQ(simt::device_count(), 2);
+  expect_refused([] { Context<Cuda> const ctx({.device = 2}); }, {"device 2 was asked for; there are 2"});
+  expect_refused([] { Context<Cuda> const ctx({.device = -1}); }, {"device -1 was asked for"});
+}
+
+TEST_F(Runtime, RefusesADeviceThatItHasNoCodeFor) {
+  cudart().arch = 75, cudart().has_code = false;
+  expect_refused(open_context, {"Fake GPU has compute capability 75", "holds code for 80"});
+  EXPECT_EQ(cudart().last, cudaSuccess);
+}
+
+TEST_F(Runtime, WorksAndLeavesNothing) {
+  work();
+  EXPECT_EQ(cudart().launches, 2);
+  EXPECT_TRUE(cudart().blocks.empty() && cudart().streams.empty());
+}
+
+TEST_F(Runtime, MemoryThatCannotBeHadIsSaidWithNumbers) {
+  Context<Cuda> ctx;
+  cudart().free_bytes = 65536;
+  expect_refused([&] { (void)ctx.lasting<float>(Extents{Size{1} << 20}); }, {"cuda: memory: 4194304 bytes could not be had", "65536 of 1048576 bytes of Fake GPU are free"});
+  EXPECT_EQ(cudart().last, cudaSuccess);
+  EXPECT_NE(ctx.lasting<float>(Extents{Size{16}}).data(), nullptr);  // as before
+}
+
+TEST_F(Runtime, AnErrorFromBeforeIsNotOurs) {
+  Context<Cuda> ctx;
+  auto x = ctx.empty<float>(Extents{Size{2}, Size{2}});
+  cudart().last = cudaErrorInvalidValue;  // of the host program's
+  expect_refused([&] { ops::fill<float>(ctx, 0, x.view()); }, {"was pending before this call", "cudaErrorInvalidValue", "read it with cudaGetLastError"});
+  expect_refused([&] { ctx.synchronise(); }, {"was pending before this call"});
+  EXPECT_EQ(cudart().last, cudaErrorInvalidValue) << "it stays there for its owner";
+  EXPECT_EQ(cudart().launches, 0);
+  cudart().last = cudaSuccess;
+  ops::fill<float>(ctx, 0, x.view());
+}
+
+TEST_F(Runtime, ABrokenDeviceIsSaidToBeBroken) {
+  Context<Cuda> ctx;
+  cudart().fail_at = cudart().calls + 1, cudart().failure = cudaErrorIllegalAddress, cudart().sticky = true;
+  expect_refused([&] { ctx.synchronise(); }, {"cudaStreamSynchronize failed", "cudaErrorIllegalAddress", "this process cannot use it any more"});
+  expect_refused([&] { ctx.synchronise(); }, {"was pending before this call", "cannot use the device any more"});
+}
+
+TEST_F(Runtime, AUsersStreamStaysTheUsers) {
+  cudart().devices = 2;
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, 0), cudaSuccess);
+  { Context<Cuda> const ctx({.stream = stream}); }
+  EXPECT_EQ(cudart().streams.count(stream), 1u);
+  expect_refused([&] { Context<Cuda> const ctx({.device = 1, .stream = stream}); }, {"the stream belongs to device 0, the context to device 1"});
+  (void)cudaStreamDestroy(stream);
+}
+
+TEST_F(Runtime, TheThreadsDeviceIsAsBefore) {
+  cudart().devices = 2;
+  Context<Cuda> ctx({.device = 1});
+  EXPECT_EQ(cudart().current, 0);
+  auto x = ctx.empty<float>(Extents{Size{2}, Size{2}});
+  ops::fill<float>(ctx, 0, x.view());
+  EXPECT_EQ(cudart().launches, 1);
+  EXPECT_EQ(cudart().current, 0);
+}
+
+TEST_F(Runtime, TheHostsMemoryIsRefusedByName) {
+  Context<Cuda> const ctx;
+  float numbers[4] = {};
+  View<float, 2, Cuda> const host(numbers, {2, 2});
+  expect_refused([&] { kernels::fill<float, Cuda>(ctx.stream(), 0, host); }, {"fill: out: the pointer is to the host's own memory"});
+  EXPECT_EQ(cudart().launches, 0);
+}
+
+TEST_F(Runtime, PinnedMemoryHasBeenReadWhenTheCopyReturns) {
+  Context<Cuda> ctx;
+  float numbers[4] = {};
+  auto const upload = [&] { (void)ctx.on_device(View<float const, 1, Cpu>(numbers, {4})); };
+  upload();
+  EXPECT_EQ(cudart().synchronisations, 0);  // pageable memory has been read anyhow
+  cudart().pinned.insert(numbers);
+  upload();
+  EXPECT_EQ(cudart().synchronisations, 1);
+}
+
+TEST_F(Runtime, AForkedChildIsToldSo) {
+  Context<Cuda> ctx;
+  pid_t const child = ::fork();
+  if (child == 0) {
+    int status = 1;
+    try {
+      ctx.synchronise();
+    } catch (DeviceError const& error) {
+      status = std::string(error.what()).find("forked") != std::string::npos ? 0 : 2;
+    }
+    ::_exit(status);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+/// Every call in turn fails with each of six errors: an exception of ours, nothing leaked, no error left behind, and the next run works.
+TEST_F(Runtime, EveryCallMayFail) {
+  work();
+  int const calls = cudart().calls;
+  ASSERT_GT(calls, 30);
+  int refused = 0;
+  for (cudaError_t const failure : {cudaErrorUnknown, cudaErrorMemoryAllocation, cudaErrorInvalidValue, cudaErrorNotSupported, cudaErrorInitializationError,
+                                    cudaErrorSystemNotReady})
+    for (int n = 1; n <= calls; ++n) {
+      fake::reset();
+      cudart().fail_at = n, cudart().failure = failure;
+      try {
+        work();
+      } catch (Error const& error) {
+        ++refused;
+        EXPECT_TRUE(error.code() == Code::device || error.code() == Code::memory) << error.what();
+      }
+      EXPECT_EQ(cudart().last, cudaSuccess) << "call " << n << ", " << cudart().failed;
+      EXPECT_TRUE(cudart().blocks.empty() && cudart().streams.empty()) << "call " << n << ", " << cudart().failed;
+      fake::reset();
+      work();
+      ASSERT_EQ(cudart().launches, 2);
+    }
+  EXPECT_GT(refused, 5 * calls / 2) << "of " << 6 * calls << " failures only so many were told";
+  std::printf("%d failures of %d calls, %d told\n", 6 * calls, calls, refused);
+}
+
+}  // namespace
