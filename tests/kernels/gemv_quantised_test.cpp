@@ -2,7 +2,9 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <mgm/kernels/gemm/gemv_quantised.cuh>
 
@@ -83,9 +85,11 @@ void expect_within_bounds() {
     for (auto const& [m, n, k] : kShapes) {
       support::Numbers numbers(std::uint64_t(m * 10007 + n * 101 + k));
       bool const aligned = which % 2 == 0;  // rows of x on 16 bytes, or not
-      auto const x = support::dense<T>(numbers, Extents{m, k}, aligned ? 8 - k % 8 : 3, aligned ? 8 : 1), w = support::dense<T>(numbers, Extents{n, k});
+      auto const x = support::dense<T>(numbers, Extents{m, k}, aligned ? 8 - k % 8 : 3, aligned ? 8 : 1);
+      auto const w = support::dense<T>(numbers, Extents{n, k});
       Packed<Bits, T> packed(ctx, w.view());
-      auto const bias = support::dense<T>(numbers, Extents{n}), residual = support::dense<T>(numbers, Extents{m, n});
+      auto const bias = support::dense<T>(numbers, Extents{n});
+      auto const residual = support::dense<T>(numbers, Extents{m, n});
       auto const out = support::poisoned<T>(Extents{m, n});
       support::OnDevice const dx(ctx, x); support::OnDevice const dbias(ctx, bias); support::OnDevice const dresidual(ctx, residual);
       support::OnDevice const dout(ctx, out); support::OnDevice const dlast(ctx, out);
@@ -156,7 +160,7 @@ TEST(GemvQuantisedArguments, AreRefusedByName) {
     refused(2, all, out.view().slice(0, 0, 2), 64, "gemv_quantised: values: expected shape (8, 64)");
     refused(2, fit, out.view().slice(0, 0, 2), 63, "gemv_quantised: x: expected shape (2, 63)");
     refused(2, {all.data() + 1, {8, 64}, {80, 1}}, out.view().slice(0, 0, 2), 64, "gemv_quantised: values: rows must be dense and begin on 16 bytes");
-    refused(2, fit, {x.data(), {2, 8}}, 64, "gemm: out: overlaps x");
+    refused(2, fit, {x.data(), {2, 8}}, 64, "gemv_quantised: out: overlaps x");
     refused(2, fit, {reinterpret_cast<float*>(values.data()), {2, 8}}, 64, "gemv_quantised: out: overlaps values");
   });
 }

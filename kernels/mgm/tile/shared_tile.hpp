@@ -58,4 +58,36 @@ class TileCopy {
   int rows_, bytes_;
 };
 
+/// The same for rows that lie anywhere: tile after tile to the right, of rows that a list names.
+template <class T, class Tile, int kThreads>
+class GatherCopy {
+ public:
+  static constexpr int kAtOnce = kThreads / Tile::kChunks, kTimes = Tile::kRows / kAtOnce;
+  static_assert(kThreads % Tile::kChunks == 0 && Tile::kRows % kAtOnce == 0, "each thread copies as many chunks as any other");
+
+  /// `row_of(i)` is the row of the matrix that row i of the tile comes from, or −1 for zeros.
+  template <class Dev, class RowOf>
+  MGM_DEVICE GatherCopy(View<T const, 2, Dev> matrix, int thread, RowOf row_of)
+      : row_(thread / Tile::kChunks), chunk_(thread % Tile::kChunks), any_(matrix.data()), bytes_(static_cast<int>(matrix.extent(1) - chunk_ * Tile::kVec) * 2) {
+    MGM_UNROLL for (int i = 0; i < kTimes; ++i) {
+      Size const row = row_of(row_ + i * kAtOnce);
+      from_[i] = row >= 0 ? matrix.row(row) + chunk_ * Tile::kVec : nullptr;
+    }
+  }
+  MGM_DEVICE void read(Tile& to) const {
+    int const whole = bytes_ < 0 ? 0 : bytes_ < 16 ? bytes_ : 16;
+    MGM_UNROLL for (int i = 0; i < kTimes; ++i) {
+      int const bytes = from_[i] != nullptr ? whole : 0;
+      simt::copy_async<16>(to.chunk(row_ + i * kAtOnce, chunk_), bytes > 0 ? from_[i] + gone_ : any_, bytes);
+    }
+  }
+  MGM_DEVICE void go_right() { gone_ += Tile::kCols, bytes_ -= 2 * Tile::kCols; }
+
+ private:
+  int row_, chunk_;
+  T const* any_;
+  T const* from_[kTimes];
+  int gone_ = 0, bytes_;
+};
+
 }  // namespace mgm::inline v0::tile

@@ -1,27 +1,37 @@
 /// What all forms of the matrix product ask of their arguments.
 #pragma once
+#include <string>
+#include <string_view>
+
 #include <mgm/core/epilogue.hpp>
 #include <mgm/kernels/arguments.hpp>
 
 namespace mgm::inline v0::kernels {
 
-/// x (M, K), w (N, K), out (M, N) and an epilogue that fits them; `out` overlaps neither x nor w, and of the epilogue's matrices only itself.
+/// The epilogue's views fit `out` (M, N), or are null; `out` overlaps its vectors not at all, and of its matrices only itself. `what` is the
+/// operation's name.
+template <Real T, class TOut, KernelDevice Dev>
+void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, View<TOut, 2, Dev> out) {
+  auto const vector = [&](std::string_view part, View<T const, 1, Dev> v) {
+    if (v.data() == nullptr) return;
+    std::string const name = text(what, ": ", part);
+    check_input(name, v), check_shape(name, v, out.extent(1)), check_apart(text(what, ": out"), out, part, v);
+  };
+  auto const matrix = [&](std::string_view part, View<T const, 2, Dev> v) {
+    if (v.data() == nullptr) return;
+    std::string const name = text(what, ": ", part);
+    check_input(name, v), check_shape(name, v, out.extent(0), out.extent(1)), check_same_or_apart(text(what, ": out"), out, part, v);
+  };
+  vector("bias", e.bias), vector("scale", e.scale), matrix("factor", e.factor), matrix("residual", e.residual);
+}
+/// x (M, K), w (N, K), out (M, N) and an epilogue that fits them; `out` overlaps neither x nor w.
 /// Throws ShapeError and ArgumentError naming the argument.
 template <Real T, class TOut, KernelDevice Dev>
 void check_gemm(In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
-  Size const m = out.extent(0), n = out.extent(1);
   check_input("gemm: x", x), check_input("gemm: w", w), check_output("gemm: out", out);
-  check_shape("gemm: x", x, m, any), check_shape("gemm: w", w, n, x.extent(1));
+  check_shape("gemm: x", x, out.extent(0), any), check_shape("gemm: w", w, out.extent(1), x.extent(1));
   check_apart("gemm: out", out, "x", x), check_apart("gemm: out", out, "w", w);
-  auto const vector = [&](std::string_view what, View<T const, 1, Dev> v) {
-    if (v.data() == nullptr) return;
-    check_input(what, v), check_shape(what, v, n), check_apart("gemm: out", out, what.substr(6), v);
-  };
-  auto const matrix = [&](std::string_view what, View<T const, 2, Dev> v) {
-    if (v.data() == nullptr) return;
-    check_input(what, v), check_shape(what, v, m, n), check_same_or_apart("gemm: out", out, what.substr(6), v);
-  };
-  vector("gemm: bias", e.bias), vector("gemm: scale", e.scale), matrix("gemm: factor", e.factor), matrix("gemm: residual", e.residual);
+  check_epilogue("gemm", e, out);
 }
 
 /// Whether `out` and all that the epilogue reads may move eight elements at once.

@@ -40,18 +40,10 @@ struct GemmMmaShared {
   };
 };
 
-template <class Tr, class T, class TOut, bool kTurned, class Dev>
-MGM_GLOBAL(Tr::kThreads)
-void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, bool wide, int part_of_k, View<TOut, 3, Dev> layers) {
-  using Shared = GemmMmaShared<Tr, T, kTurned>;
-  auto& s = simt::shared<Shared>();
-  int const warp = simt::warp_idx(), lane = simt::lane_idx(), warp_m = warp / Tr::kWarpsN * Tr::kWarpM, warp_n = warp % Tr::kWarpsN * Tr::kWarpN;
-  Size const m0 = Size{simt::block_idx().x} * Tr::kM, n0 = Size{simt::block_idx().y} * Tr::kN;  // neighbours share w's tile
-  Size const k0 = Size{simt::block_idx().z} * part_of_k, k1 = k0 + part_of_k < x.extent(1) ? k0 + part_of_k : x.extent(1);
-  int const panels = static_cast<int>((k1 - k0 + Tr::kK - 1) / Tr::kK);
-  View<TOut, 2, Dev> const out = layers[simt::block_idx().z];
-  tile::TileCopy<T, typename Shared::X, Tr::kThreads> copy_x(x, m0, k0, simt::thread_idx());
-  tile::TileCopy<T, typename Shared::W, Tr::kThreads> copy_w(w, kTurned ? k0 : n0, kTurned ? n0 : k0, simt::thread_idx());
+/// sum += the product of `panels` panels that the copies bring, one tile of x and w each. Afterwards shared memory is free.
+template <class Tr, class T, bool kTurned, class CopyX, class CopyW>
+MGM_DEVICE void gemm_mma_sums(GemmMmaShared<Tr, T, kTurned>& s, CopyX& copy_x, CopyW& copy_w, int panels, float (&sum)[Tr::kPartsM][Tr::kPartsN][4]) {
+  int const warp = simt::warp_idx(), warp_m = warp / Tr::kWarpsN * Tr::kWarpM, warp_n = warp % Tr::kWarpsN * Tr::kWarpN;
   auto const fetch = [&](int p) {
     if (p < panels) {
       copy_x.read(s.panel[p % Tr::kStages].x), copy_w.read(s.panel[p % Tr::kStages].w);
@@ -61,8 +53,6 @@ void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<
     }
     simt::copy_async_commit();                                                     // one group a panel, also behind the last
   };
-
-  float sum[Tr::kPartsM][Tr::kPartsN][4] = {};                                     // (kWarpM, kWarpN) over the warp
   MGM_UNROLL for (int p = 0; p < Tr::kStages - 1; ++p) fetch(p);
   for (int p = 0; p < panels; ++p) {
     simt::copy_async_wait<Tr::kStages - 2>();
@@ -80,20 +70,40 @@ void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<
     }
   }
   simt::copy_async_wait<0>();
-  simt::sync_block();                                                              // before panels become parts
-
+  simt::sync_block();
+}
+/// Calls finish(eight neighbouring sums, row, column) for each eight of the block's tile, from the lane that should store them.
+template <class Tr, class T, bool kTurned, class Finish>
+MGM_DEVICE void gemm_mma_finish(GemmMmaShared<Tr, T, kTurned>& s, float const (&sum)[Tr::kPartsM][Tr::kPartsN][4], Finish finish) {
+  int const warp = simt::warp_idx(), warp_m = warp / Tr::kWarpsN * Tr::kWarpM, warp_n = warp % Tr::kWarpsN * Tr::kWarpN;
   auto& part = s.part[warp];                                                       // (16, kWarpN)
   MGM_ROLLED for (int i = 0; i < Tr::kPartsM; ++i) {                               // one copy of the epilogue's code; sums stay in registers
     MGM_UNROLL for (int own = 0; own < Tr::kPartsM; ++own)
       if (own == i) tile::store_sums(sum[own], &part[0][0], Tr::kWarpN + 8);
     simt::sync_warp();
-    MGM_ROLLED for (int e = lane; e < 16 * Tr::kPartsN; e += simt::kWarp) {
+    MGM_ROLLED for (int e = simt::lane_idx(); e < 16 * Tr::kPartsN; e += simt::kWarp) {
       int const row = e / Tr::kPartsN, col = e % Tr::kPartsN * 8;
-      Size const m = m0 + warp_m + 16 * i + row, n = n0 + warp_n + col;
-      if (m < out.extent(0) && n < out.extent(1)) tile::finish_eight(epilogue, &part[row][col], m, n, wide, out);
+      finish(&part[row][col], warp_m + 16 * i + row, warp_n + col);
     }
     simt::sync_warp();                                                             // before the part is overwritten
   }
+}
+
+template <class Tr, class T, class TOut, bool kTurned, class Dev>
+MGM_GLOBAL(Tr::kThreads)
+void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, bool wide, int part_of_k, View<TOut, 3, Dev> layers) {
+  using Shared = GemmMmaShared<Tr, T, kTurned>;
+  auto& s = simt::shared<Shared>();
+  Size const m0 = Size{simt::block_idx().x} * Tr::kM, n0 = Size{simt::block_idx().y} * Tr::kN;  // neighbours share w's tile
+  Size const k0 = Size{simt::block_idx().z} * part_of_k, k1 = k0 + part_of_k < x.extent(1) ? k0 + part_of_k : x.extent(1);
+  View<TOut, 2, Dev> const out = layers[simt::block_idx().z];
+  tile::TileCopy<T, typename Shared::X, Tr::kThreads> copy_x(x, m0, k0, simt::thread_idx());
+  tile::TileCopy<T, typename Shared::W, Tr::kThreads> copy_w(w, kTurned ? k0 : n0, kTurned ? n0 : k0, simt::thread_idx());
+  float sum[Tr::kPartsM][Tr::kPartsN][4] = {};                                     // (kM, kN) over the block
+  gemm_mma_sums(s, copy_x, copy_w, static_cast<int>((k1 - k0 + Tr::kK - 1) / Tr::kK), sum);
+  gemm_mma_finish(s, sum, [&](float const* eight, int row, int col) {
+    if (m0 + row < out.extent(0) && n0 + col < out.extent(1)) tile::finish_eight(epilogue, eight, m0 + row, n0 + col, wide, out);
+  });
 }
 
 /// Whether x (M, K) and w (N, K) can take this form: K and, where w's rows run along N, N are dense, and rows begin on 16 bytes.

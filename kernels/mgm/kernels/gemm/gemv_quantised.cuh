@@ -87,7 +87,8 @@ void gemv_quantised(simt::Stream<Dev> stream, In<T, 2, Dev> x, QuantisedWeight<B
   check_shape("gemv_quantised: values", w.values, n, Q::row_bytes(k)), check_shape("gemv_quantised: scales", w.scales, n, Q::row_scales(k));
   require<ArgumentError>(is_aligned(w.values, 16), "gemv_quantised: values: rows must be dense and begin on 16 bytes");
   require<ArgumentError>(x.stride(1) == 1 || k <= 1, "gemv_quantised: x: rows must be dense");
-  check_gemm<T, TOut, Dev>(x, View<T const, 2, Dev>(x.data(), {n, k}, {0, 1}), e, out);  // the epilogue, and out apart from x
+  check_input("gemv_quantised: x", x), check_output("gemv_quantised: out", out), check_apart("gemv_quantised: out", out, "x", x);
+  check_epilogue("gemv_quantised", e, out);
   check_apart("gemv_quantised: out", out, "values", w.values), check_apart("gemv_quantised: out", out, "scales", w.scales);
   if (out.count() == 0) return;
   auto const send = [&](auto rows) {

@@ -1,0 +1,110 @@
+/// Grouped products against plain loops in double, and bit for bit against one product a group.
+#include <array>
+#include <string>
+#include <vector>
+
+#include <mgm/kernels/gemm/gemm_grouped.cuh>
+
+#include "support/device.hpp"
+
+namespace {
+
+using namespace mgm;
+using support::Dev;
+
+template <class T>
+class GemmGrouped : public testing::Test {};
+using Halves = testing::Types<bf16, half>;
+TYPED_TEST_SUITE(GemmGrouped, Halves);
+
+struct Case {
+  std::vector<int> counts;  // rows of each group
+  Size n, k;
+};
+// groups that are empty, of one row, full tiles of 64 and one more or less; columns and K about a tile and odd; empty groups at either end
+std::vector<Case> cases() {
+  return {{{1}, 1, 8},          {{0}, 4, 8},            {{2, 3}, 5, 16},        {{0, 1, 0}, 8, 24},      {{5, 0, 7}, 9, 64},      {{63, 1}, 16, 72},
+          {{64}, 64, 64},       {{65}, 64, 64},         {{64, 64}, 63, 8},      {{64, 65, 63}, 65, 40},  {{128}, 24, 128},        {{0, 0, 129}, 8, 64},
+          {{1, 1, 1, 1}, 7, 8}, {{3, 70, 2, 0}, 33, 56}, {{17, 13, 11, 7}, 31, 88}, {{30, 0, 0, 30}, 72, 136}, {{2, 2, 2, 2, 2, 2, 2, 2}, 8, 64},
+          {{66, 62}, 130, 16},  {{9}, 1, 400},          {{1, 127}, 2, 64},      {{5, 6, 0}, 64, 192},    {{0, 33}, 40, 32},       {{12, 52}, 17, 256},
+          {{7, 0, 0, 0, 0, 0, 0, 9}, 65, 65 / 8 * 8}};
+}
+
+template <class T>
+void expect_products(bool exact) {
+  support::on_each_machine([&](Context<Dev>& ctx) {
+    int which = 0;
+    for (auto const& [counts, n, k] : cases()) {
+      Size const groups = Size(counts.size());
+      bool const gathered = which % 2 == 0, wide = which++ % 3 != 0;
+      std::vector<int> offsets{0};
+      for (int count : counts) offsets.push_back(offsets.back() + count);
+      Size const p = offsets.back(), sources = gathered ? p / 2 + 1 : p;
+      support::Numbers numbers(std::uint64_t(p * 10007 + n * 101 + k));
+      auto const number = [&] { return exact ? double(numbers.whole(0, 3) == 0 ? numbers.whole(-4, 4) : 0) : numbers.uniform(); };
+      auto const x = support::Guarded<T, 2>(Extents{sources, k}, 8, 8).fill(number);
+      auto const w = support::Guarded<T, 3>(Extents{groups, n, k}, 0, 8).fill(number);
+      Size const guard = wide ? 8 - n % 8 : 3, offset = wide ? 8 : 1;
+      auto const factor = support::Guarded<T, 2>(Extents{p, n}, guard, offset).fill(number);
+      auto const out = support::poisoned<T>(Extents{p, n}, guard, offset);
+      std::vector<int> rows;
+      for (Size i = 0; i < p; ++i) rows.push_back(gathered ? numbers.whole(0, int(sources) - 1) : int(i));
+      support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dfactor(ctx, factor);
+      support::OnDevice const dout(ctx, out);
+      std::vector<T const*> pointers;
+      for (Size g = 0; g < groups; ++g) pointers.push_back(dw.view().data() + g * n * k);
+      auto const drows = ctx.on_device(View<int const, 1, Cpu>(rows.data(), Extents{p}));
+      auto const doffsets = ctx.on_device(View<int const, 1, Cpu>(offsets.data(), Extents{groups + 1}));
+      auto const dpointers = ctx.on_device(View<T const* const, 1, Cpu>(pointers.data(), Extents{groups}));
+      Epilogue<T, Dev> e{.alpha = 2};
+      if (exact) e.factor = dfactor.view();
+      kernels::gemm_grouped<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view(), gathered ? drows.view() : View<int const, 1, Dev>{}, doffsets.view(),
+                                                              dpointers.view(), e, dout.view());
+      auto const got = dout.back();
+      EXPECT_TRUE(got.intact());
+      for (Size g = 0; g < groups; ++g) {
+        auto all = ctx.template empty<T>(Extents{exact ? Size{0} : sources, n});  // every row times this group's matrix
+        kernels::gemm_mma<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view().slice(0, 0, all.extent(0)), View<T const, 2, Dev>(dw.view()[g]),
+                                                            {.alpha = 2}, all.view());
+        auto const single = ctx.on_host(all.view());
+        for (Size i = offsets[std::size_t(g)]; i < offsets[std::size_t(g) + 1]; ++i)
+          for (Size j = 0, row = rows[std::size_t(i)]; j < n; ++j) {
+            if (!exact) {
+              ASSERT_EQ(float(got.view()(i, j)), float(single(row, j))) << "group " << g << ", row " << i << ", column " << j;
+              continue;
+            }
+            auto const sum = support::product<T>(x.view(), View<T const, 3, Cpu>(w.view())[g], true, row, j);
+            ASSERT_EQ(float(got.view()(i, j)), float(T(float(2 * sum.value * double(float(factor.view()(i, j)))))))
+                << "group " << g << ", row " << i << ", column " << j << " of " << n << ", K " << k;
+          }
+      }
+    }
+  });
+}
+TYPED_TEST(GemmGrouped, IsExactOnExactInputs) { expect_products<TypeParam>(true); }
+TYPED_TEST(GemmGrouped, HasTheBitsOfOneProductAGroup) { expect_products<TypeParam>(false); }
+
+TEST(GemmGroupedArguments, AreRefusedByName) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    auto x = ctx.template empty<bf16>(Extents{Size{8}, Size{32}}), out = ctx.template empty<bf16>(Extents{Size{8}, Size{16}});
+    auto ints = ctx.template empty<int>(Extents{Size{9}});
+    auto w = ctx.template empty<bf16 const*>(Extents{Size{2}});
+    auto const refused = [&](View<bf16 const, 2, Dev> a, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets, View<bf16, 2, Dev> to, std::string_view part) {
+      try {
+        kernels::gemm_grouped<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), a, rows, offsets, View<bf16 const* const, 1, Dev>(w.data(), {Size{2}}), {}, to);
+        ADD_FAILURE() << "accepted; expected a refusal that says " << part;
+      } catch (Error const& error) {
+        EXPECT_NE(std::string_view(error.what()).find(part), std::string_view::npos) << error.what();
+      }
+    };
+    View<int const, 1, Dev> const eight(ints.data(), {Size{8}}), three(ints.data(), {Size{3}});
+    refused(x.view(), eight, eight, out.view(), "gemm_grouped: offsets: expected shape (3)");
+    refused(x.view(), three, three, out.view(), "gemm_grouped: rows: expected shape (8)");
+    refused(x.view().slice(0, 0, 7), {}, three, out.view(), "gemm_grouped: x: expected shape (8, *)");
+    refused(x.view().slice(1, 0, 31), eight, three, out.view(), "gemm_grouped: x: rows must be dense");
+    refused({x.data() + 1, {8, 24}, {32, 1}}, eight, three, out.view(), "gemm_grouped: x: rows must be dense, begin on 16 bytes");
+    refused(x.view(), eight, three, {x.data(), {8, 16}}, "gemm_grouped: out: overlaps x");
+  });
+}
+
+}  // namespace
