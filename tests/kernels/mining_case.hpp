@@ -77,6 +77,25 @@ class MiningCase {
   std::vector<mgm::Tensor<mgm::Tap const, 1, Dev>> taps{};
 };
 
+/// The fixed shapes; with --full so many more that there are 200, channels in multiples of `step`; every fifth where the machine watches
+/// all accesses, which takes a hundred times as long.
+inline std::vector<MiningShape> mining_shapes(std::vector<MiningShape> const& fixed, mgm::Size step) {
+  std::vector<MiningShape> all;
+#if defined(MGM_TEST_STRICT)
+  for (std::size_t i = 4; i < fixed.size(); i += 5) all.push_back(fixed[i]);
+#else
+  all = fixed;
+#endif
+  Numbers numbers(2026);
+  auto const some = [&](mgm::Size most) { return mgm::Size{numbers.whole(1, static_cast<int>(most))}; };
+  while (full_suite() && all.size() < 200) {
+    MiningShape s{{some(3), some(3)}, {some(6), some(6)}, {}};
+    for (mgm::Size l = some(4); l > 0; --l) s.maps.push_back({some(2 * s.rows()), some(2 * s.cols()), step * some(72 / step)});
+    all.push_back(s);
+  }
+  return all;
+}
+
 /// Uniform in middle + [-1, 1), rounded to T.
 template <class T>
 std::vector<Guarded<T, 3>> dense_maps(Numbers& numbers, MiningShape const& s, double middle = 0) {

@@ -140,7 +140,7 @@ TYPED_TEST(MiningFused, MatchesTheDefinition) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
     support::Numbers numbers(5);
-    for (auto const& shape : kShapes) {
+    for (auto const& shape : support::mining_shapes(kShapes, 8)) {
       auto const s = aligned(shape);
       support::MiningCase<T> const c(ctx, s, support::dense_maps<T>(numbers, s));
       Inputs<T> const in(numbers, s, 2);

@@ -62,7 +62,8 @@ using Statistics = std::array<support::Guarded<float, 2>, 2>;  // mean, rstd
 template <class T>
 Statistics statistics(Context<Dev>& ctx, support::MiningCase<T> const& c) {
   support::Guarded<float, 2> const empty(Extents{c.fine.n0, c.fine.n1});
-  support::OnDevice const mean(ctx, empty); support::OnDevice const rstd(ctx, empty);
+  support::OnDevice const mean(ctx, empty);
+  support::OnDevice const rstd(ctx, empty);
   kernels::mining_statistics<T, Dev>(ctx.stream(), c.view(), 1e-5f, mean.view(), rstd.view());
   return {mean.back(), rstd.back()};
 }
@@ -92,7 +93,7 @@ TYPED_TEST(Mining, StatisticsMatchDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
     support::Numbers numbers(3);
-    for (auto const& s : kShapes) {
+    for (auto const& s : support::mining_shapes(kShapes, 1)) {
       support::MiningCase<T> const c(ctx, s, support::dense_maps<T>(numbers, s));
       check_statistics(c, statistics(ctx, c));
     }
@@ -125,8 +126,11 @@ struct Mined {
 template <class T>
 Mined<T> mine(Context<Dev>& ctx, support::MiningCase<T> const& c, Queries<T> const& q) {
   auto const& s = c.shape;
-  support::OnDevice const u(ctx, q.u); support::OnDevice const mean(ctx, q.mean); support::OnDevice const rstd(ctx, q.rstd);
-  support::OnDevice const gain(ctx, q.gain); support::OnDevice const bias(ctx, q.bias);
+  support::OnDevice const u(ctx, q.u);
+  support::OnDevice const mean(ctx, q.mean);
+  support::OnDevice const rstd(ctx, q.rstd);
+  support::OnDevice const gain(ctx, q.gain);
+  support::OnDevice const bias(ctx, q.bias);
   support::OnDevice const z(ctx, support::poisoned<T>(Extents{s.tokens(), s.channels()}, s.guard, s.offset));
   support::OnDevice const p(ctx, support::poisoned<float>(Extents{s.tokens(), s.candidates()}));
   kernels::mining<T, Dev>(ctx.stream(), u.view(), s.grid, c.view(), mean.view(), rstd.view(), q.scale, gain.view(), bias.view(), z.view(),
@@ -183,7 +187,7 @@ TYPED_TEST(Mining, GeneralMatchesTheDefinition) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
     support::Numbers numbers(5);
-    for (auto const& s : kShapes) {
+    for (auto const& s : support::mining_shapes(kShapes, 1)) {
       support::MiningCase<T> const c(ctx, s, support::dense_maps<T>(numbers, s));
       Queries<T> const q(numbers, s, 2);
       check(c, q, mine(ctx, c, q));
@@ -238,8 +242,10 @@ TYPED_TEST(Mining, CropsAreTheWholePicture) {
     support::MiningCase<T> const c(ctx, s, support::dense_maps<T>(numbers, s));
     Queries<T> const q(numbers, s, 2);
     auto const whole = mine(ctx, c, q);
-    support::OnDevice const mean(ctx, q.mean); support::OnDevice const rstd(ctx, q.rstd);
-    support::OnDevice const gain(ctx, q.gain); support::OnDevice const bias(ctx, q.bias);
+    support::OnDevice const mean(ctx, q.mean);
+    support::OnDevice const rstd(ctx, q.rstd);
+    support::OnDevice const gain(ctx, q.gain);
+    support::OnDevice const bias(ctx, q.bias);
     for (Size r = 0; r < 2; ++r)
       for (Size k = 0; k < 2; ++k) {
         auto u = support::poisoned<float>(Extents{Size{4}, s.channels()});

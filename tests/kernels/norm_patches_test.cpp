@@ -62,8 +62,9 @@ void check(Context<Dev>& ctx, std::array<Size, 4> const& shape, Size guard, Size
 TYPED_TEST(NormPatches, MatchDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (auto const& shape : kShapes) check<T>(ctx, shape, 3, 1, 0), check<T>(ctx, shape, 8, 8, 0);  // off the vectors, and on them
-    check<T>(ctx, {4, 4, 64, 2}, 8, 8, 30);                                                          // far from zero
+    for (auto const& shape : support::shapes(kShapes))
+      check<T>(ctx, shape, 3, 1, 0), check<T>(ctx, shape, 8, 8, 0);  // off the vectors, and on them
+    check<T>(ctx, {4, 4, 64, 2}, 8, 8, 30);                          // far from zero
   });
 }
 

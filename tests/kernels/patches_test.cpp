@@ -26,12 +26,13 @@ constexpr std::array<Size, 4> kShapes[] = {{1, 1, 1, 1},    {3, 9, 2, 4},  {3, 3
 TYPED_TEST(Patches, AreCopiedInOrder) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (auto const& [h, w, channels, p] : kShapes) {
+    for (auto const& [h, w, channels, p] : support::shapes(kShapes, [](auto const& s) { return s[3] <= 16; })) {
       support::Numbers numbers(std::uint64_t(h * 1000 + w * 100 + channels));
       Size const columns = w / p;
       auto const image = support::dense<T>(numbers, Extents{h, w, channels});
       auto const out = support::poisoned<T>(Extents{h / p * columns, p * p * channels});
-      support::OnDevice const from(ctx, image); support::OnDevice const to(ctx, out);
+      support::OnDevice const from(ctx, image);
+      support::OnDevice const to(ctx, out);
       kernels::patches<T, Dev>(ctx.stream(), from.view(), p, to.view());
       auto const got = to.back();
       EXPECT_TRUE(got.intact());
