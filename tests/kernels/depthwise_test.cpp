@@ -110,7 +110,8 @@ TYPED_TEST(DepthwiseNorm, TunedMatchesDouble) {
       kernels::depthwise_conv7_norm_tuned<T, Dev>(ctx.stream(), x, weight, bias, gain, shift, 1e-6f, out);
     };
     // a lane's eight sums at most, the warp's five, the group's twelve; or those of the general form
-    for (auto const& [h, w, c] : kTiledShapes) check<T>(ctx, Extents{h, w, c}, 0, 2, 2, std::max(25.0, double(c) / 32 + 7), tuned);
+    for (auto const& [h, w, c] : support::shapes(kTiledShapes))
+      check<T>(ctx, Extents{h, w, c}, 0, 2, 2, std::max(25.0, double(c) / 32 + 7), tuned);
     check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 30, 2, 2, 25, tuned);  // far from zero
     check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 0, 2, 1, 25, tuned);   // off the pairs: the general form
     check<T>(ctx, Extents{Size{5}, Size{5}, Size{40}}, 0, 3, 2, 25, tuned);
