@@ -1,7 +1,9 @@
 /// Shapes, inputs and bounds that the tests of all forms of attention share.
 #pragma once
 #include <algorithm>
+#include <iterator>
 #include <string>
+#include <vector>
 
 #include "support/device.hpp"
 
@@ -17,15 +19,34 @@ struct AttentionCase {
   [[nodiscard]] mgm::Size seen(mgm::Size i) const { return causal ? keys - queries + i + 1 : keys; }
 };
 
-/// Calls `test` with each case; with every fifth where the machine watches all accesses, which takes a hundred times as long.
-template <std::size_t kCount, class Test>
-void each_case(AttentionCase const (&cases)[kCount], Test&& test) {
+/// Whether the machine watches all accesses, which takes a hundred times as long.
 #if defined(MGM_TEST_STRICT)
-  std::size_t const step = 5;
+inline constexpr bool kWatched = true;
 #else
-  std::size_t const step = 1;
+inline constexpr bool kWatched = false;
 #endif
-  for (std::size_t i = step - 1; i < kCount; i += step) test(cases[i]);
+
+/// Calls `test` with each case; with --full also with so many more that there are 200: extents of the cases in other company, one less,
+/// equal or one more, widths in steps of `step`, none larger than the largest. With every fifth case where the machine watches all
+/// accesses.
+template <std::size_t kCount, class Test>
+void each_case(AttentionCase const (&cases)[kCount], mgm::Size step, Test&& test) {
+  std::vector<AttentionCase> all(std::begin(cases), std::end(cases));
+  auto const work = [](AttentionCase const& c) { return c.queries * c.keys * c.heads * c.width; };
+  mgm::Size most = 0, queries = 0, width = 0;
+  for (AttentionCase const& c : cases)
+    most = std::max(most, work(c)), queries = std::max(queries, c.queries), width = std::max(width, c.width);
+  Numbers numbers(2026);
+  auto const any_case = [&] { return cases[static_cast<std::size_t>(numbers.whole(0, int(kCount) - 1))]; };
+  while (full_suite() && all.size() < 200) {
+    AttentionCase c = any_case();                                                        // heads, and whether causal
+    c.queries = std::clamp<mgm::Size>(any_case().queries + numbers.whole(-1, 1), 1, queries);
+    c.keys = std::max<mgm::Size>(any_case().keys + numbers.whole(-1, 1), c.causal ? c.queries : 1);
+    c.width = std::clamp<mgm::Size>(any_case().width + step * numbers.whole(-1, 1), step, width);
+    if (work(c) <= most) all.push_back(c);
+  }
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (!kWatched || i % 5 == 4) test(all[i]);
 }
 
 /// Inputs in [-1, 1) and a poisoned output, all off any alignment unless `guard` and `offset` are multiples of 8.

@@ -46,7 +46,7 @@ support::Guarded<float, 1> workspace_for(AttentionCase const& c) {
 TYPED_TEST(AttentionDecode, MatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    support::each_case(kCases, [&](AttentionCase const& c) {
+    support::each_case(kCases, 8, [&](AttentionCase const& c) {
       auto const in = aligned<T>(c);
       float const scale = 2 / std::sqrt(float(c.width));
       support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
@@ -61,7 +61,7 @@ TYPED_TEST(AttentionDecode, MatchesDouble) {
 TYPED_TEST(AttentionDecode, PicksOneRowExactly) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    support::each_case(kCases, [&](AttentionCase const& c) {
+    support::each_case(kCases, 8, [&](AttentionCase const& c) {
       auto in = aligned<T>(c);
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;
       support::one_hot(c, in, target);

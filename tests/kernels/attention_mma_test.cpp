@@ -44,7 +44,7 @@ auto rounding(AttentionCase const& c) {
 TYPED_TEST(AttentionMma, MatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    support::each_case(kCases, [&](AttentionCase const& c) {
+    support::each_case(kCases, 8, [&](AttentionCase const& c) {
       AttentionInputs<T> const in(c, 8, 8);
       float const scale = 2 / std::sqrt(float(c.width));
       support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
@@ -59,7 +59,7 @@ TYPED_TEST(AttentionMma, MatchesDouble) {
 TYPED_TEST(AttentionMma, PicksOneRowExactlyInEitherForm) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    support::each_case(kCases, [&](AttentionCase const& c) {
+    support::each_case(kCases, 8, [&](AttentionCase const& c) {
       AttentionInputs<T> const in(c, 8, 8);
       auto hot = in;
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;

@@ -37,7 +37,7 @@ auto rounding(AttentionCase const& c) {
 TYPED_TEST(Attention, GeneralMatchesDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    support::each_case(kCases, [&](AttentionCase const& c) {
+    support::each_case(kCases, 1, [&](AttentionCase const& c) {
       AttentionInputs<T> const in(c);
       float const scale = 2 / std::sqrt(float(c.width));
       support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
@@ -51,7 +51,7 @@ TYPED_TEST(Attention, GeneralMatchesDouble) {
 TYPED_TEST(Attention, GeneralPicksOneRowExactly) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    support::each_case(kCases, [&](AttentionCase const& c) {
+    support::each_case(kCases, 1, [&](AttentionCase const& c) {
       AttentionInputs<T> in(c);
       Size const target = c.causal ? (c.keys - c.queries) / 2 : c.keys - 1;
       support::one_hot(c, in, target);
