@@ -94,6 +94,23 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("-o,--output", o.output, "file to write");
 }
 
+void add_eval_options(CLI::App& app, Options& o) {
+  app.add_option("MODEL", o.model, "an original folder")->required();
+  app.add_option("DATA", o.data, "a JSON list of conversation records")->required();
+  app.add_option("--images", o.image_folder, "the folder that the records' pictures are in")->required();
+  app.add_option("--turn", o.turn, "first, last or all; turns before are given as recorded")->check(CLI::IsMember({"first", "last", "all"}));
+  app.add_option("--answer-prefix", o.answer_prefix, "each answer is forced to begin so");
+  app.add_flag("--show", o.show, "prints each record, what was recorded and what was answered");
+  app.add_option("--clip", o.clip, "CLIP tower from its own folder");
+  app.add_option("--openclip", o.openclip, "ConvNeXt tower from its own folder");
+  app.add_option("--template", o.prompt_template, "vicuna_v1, gemma, llama_3, mistral_instruct, chatml_direct");
+  app.add_option("--exif", o.exif, "apply or ignore")->check(CLI::IsMember({"apply", "ignore"}));
+  add_number(app, "--max-new-tokens", o.max_new_tokens, "length of an answer at most", std::int64_t{0}, std::int64_t{1} << 24);
+  app.add_option("--stop", o.stop, "a string that ends the answer; may be given several times")->allow_extra_args(false);
+  app.add_flag("--no-mining", o.no_mining, "the mining term is zero");
+  app.add_flag("--blur-aux", o.blur_aux, "the high-resolution picture holds no more than the low-resolution one");
+}
+
 /// bf16 where the weights take 16 bits, else f32.
 std::string stored_dtype(Options const& o) {
   auto const checkpoint = mgm::io::Checkpoint::open(o.model);
@@ -103,10 +120,10 @@ std::string stored_dtype(Options const& o) {
 
 template <class Dev>
 int run_model(Options const& o, Terminal& terminal) {
-  bool const is_dump = o.command == "dump";
-  if (o.dtype == "bf16") return is_dump ? dump<mgm::bf16, Dev>(o, terminal) : chat<mgm::bf16, Dev>(o, terminal);
-  if (o.dtype == "f16") return is_dump ? dump<mgm::half, Dev>(o, terminal) : chat<mgm::half, Dev>(o, terminal);
-  return is_dump ? dump<float, Dev>(o, terminal) : chat<float, Dev>(o, terminal);
+  auto const run_as = [&]<class T>(T) {
+    return o.command == "dump" ? dump<T, Dev>(o, terminal) : o.command == "eval" ? eval<T, Dev>(o, terminal) : chat<T, Dev>(o, terminal);
+  };
+  return o.dtype == "bf16" ? run_as(mgm::bf16()) : o.dtype == "f16" ? run_as(mgm::half()) : run_as(float());
 }
 
 int run(Options& o, Terminal& terminal) {
@@ -120,7 +137,7 @@ int run(Options& o, Terminal& terminal) {
   if (o.command == "inspect") return inspect(o);
   mgm::require<mgm::ArgumentError>(o.generator.empty(),
                                    "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
-  if (o.dtype.empty()) o.dtype = o.command == "dump" ? "f32" : stored_dtype(o);
+  if (o.dtype.empty()) o.dtype = o.command == "chat" ? stored_dtype(o) : "f32";
   interrupted_terminal = &terminal;
 #if defined(MGM_TOOL_CUDA)
   if (cuda || (o.device == "auto" && o.isa.empty() && mgm::simt::device_count() > 0)) return run_model<mgm::Cuda>(o, terminal);
@@ -165,7 +182,9 @@ int main(int argc, char** argv) {
   auto* const dump = app.add_subcommand("dump", "every stage's activations, as safetensors");
   auto* const tokenize = app.add_subcommand("tokenize", "text to ids and back");
   auto* const inspect = app.add_subcommand("inspect", "what a folder or file is, and which tensors are missing, unexpected or misshaped");
-  for (auto* sub : {chat, dump, tokenize, inspect}) tool::add_options(*sub, o);
+  auto* const eval = app.add_subcommand("eval", "answers the questions of recorded conversations; exact answers by kind, and the loss");
+  for (auto* sub : {chat, dump, eval, tokenize, inspect}) tool::add_options(*sub, o);
+  tool::add_eval_options(*eval, o);
   for (auto* sub : {chat, dump}) tool::add_model_options(*sub, o);
   dump->get_option("--prompt")->required();
   dump->get_option("--output")->required();
@@ -185,8 +204,8 @@ int main(int argc, char** argv) {
   try {
     std::string_view const command = argc > 1 ? argv[1] : "-";
     bool known = command.starts_with('-');
-    for (auto const* sub : {chat, dump, tokenize, inspect}) known = known || sub->get_name() == command;
-    if (!known) throw tool::UsageError{mgm::text("command ", mgm::quoted(command), " is not known; there are chat, dump, tokenize, inspect")};
+    for (auto const* sub : {chat, dump, eval, tokenize, inspect}) known = known || sub->get_name() == command;
+    if (!known) throw tool::UsageError{mgm::text("command ", mgm::quoted(command), " is not known; there are chat, dump, eval, tokenize, inspect")};
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {
     if (error.get_exit_code() == 0) return tool::finished(app.exit(error));

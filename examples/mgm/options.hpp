@@ -29,6 +29,9 @@ struct Options {
   std::vector<std::string> stop;
   std::string ocr, generator, heatmap;
   bool gen = false, no_mining = false, blur_aux = false;
+  // eval
+  std::string data, image_folder, turn = "last", answer_prefix;
+  bool show = false;
   // tokenize
   std::optional<std::string> text, jsonl, decode, decode_jsonl, conversation;
   std::int64_t max_length = 0;  // 0: not cut
@@ -68,6 +71,8 @@ template <class T, class Dev>
 int chat(Options const& o, Terminal& terminal);
 template <class T, class Dev>
 int dump(Options const& o, Terminal& terminal);
+template <class T, class Dev>
+int eval(Options const& o, Terminal& terminal);
 int tokenize(Options const& o);
 int inspect(Options const& o);
 

@@ -18,6 +18,7 @@ struct AskOptions {
   std::vector<std::string> stop{};  ///< strings that end the answer; they are not shown
   std::string ocr{};                ///< text recognised in the picture, handed to the model as a hint
   bool draw = false;                ///< asks for a picture: " <GEN>" at the end of the turn
+  std::string prefix{};             ///< the answer is forced to begin so; it is part of `text()`, not of the pieces
 };
 
 /// Why an answer ended.
@@ -46,7 +47,10 @@ class Answer {
  public:
   Answer(Session& session, AskOptions options, Timings timings, std::int64_t prompt_tokens, std::int64_t image_tokens)
       : session_(&session), options_(std::move(options)), stops_(options_.stop), decoder_(*session.vocabulary_, {.skip_special = true}),
-        timings_(timings), prompt_tokens_(prompt_tokens), image_tokens_(image_tokens) {}
+        timings_(timings), prompt_tokens_(prompt_tokens), image_tokens_(image_tokens), said_(options_.prefix) {
+    // what follows a beginning keeps its first space, which decoding takes off the front of a text
+    for (int const id : session.vocabulary_->encode(options_.prefix, {.bos = false, .special = io::Special::plain})) (void)decoder_.push(id);
+  }
   Answer(Answer const&) = delete;
   Answer& operator=(Answer const&) = delete;
   ~Answer() { close(); }
@@ -148,8 +152,8 @@ class Answer {
   io::StreamDecoder decoder_;
   Timings timings_;
   std::int64_t prompt_tokens_, image_tokens_;
-  std::vector<int> ids_;
   std::string said_;
+  std::vector<int> ids_;
   Finish finish_ = Finish::running;
   bool closed_ = false;
 };

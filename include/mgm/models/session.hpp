@@ -65,7 +65,12 @@ class Session {
           if (seen_) seen_(trace);
         }
       });
-      auto const ids = prompt_ids(*vocabulary_, build_prompt(template_, turns_), template_ == Template::llama_3);
+      auto pieces = build_prompt(template_, turns_);
+      if (!options.prefix.empty()) {  // an answer that has begun
+        detail::append(pieces, Piece::Kind::control, detail::frame(template_).answer_begin);
+        detail::append(pieces, Piece::Kind::plain, options.prefix);
+      }
+      auto const ids = prompt_ids(*vocabulary_, pieces, template_ == Template::llama_3);
       auto const places = expanded(ids);
       timings.prefill_ms = timed([&] { prefill(places); });
       return Answer<Session>(*this, std::move(options), timings, static_cast<Size>(places.size()), image_places(places));
@@ -86,6 +91,21 @@ class Session {
 
   /// Calls `seen` with what lay between a picture and its rows, for each picture from now on: for heatmaps and comparisons.
   void on_see(std::function<void(Trace&)> seen) { seen_ = std::move(seen); }
+  /// Goes on from what was said elsewhere: `turns` with their answers, and the pictures shown in them, in order. What was said here before is
+  /// forgotten. Throws ArgumentError when a turn has no answer or the pictures are not as many as the turns say; see `ask`.
+  void recall(std::vector<Turn> turns, std::span<io::PixelView const> images) {
+    Size shown = 0;
+    for (auto const& turn : turns) {
+      require<ArgumentError>(turn.answer.has_value(), "recall: a turn has no answer; ask it instead");
+      shown += turn.images;
+    }
+    require<ArgumentError>(shown == static_cast<Size>(images.size()), "recall: ", images.size(), " pictures, the turns show ", shown);
+    reset();
+    for (auto const& image : images) pictures_.push_back(model_->see(*ctx_, image, see_));
+    turns_ = std::move(turns);
+  }
+  /// The rows of the pictures shown so far, (tokens, H) each, in order.
+  [[nodiscard]] std::span<Tensor<T, 2, Dev> const> pictures() const { return pictures_; }
   /// Forgets everything that was said.
   void reset() {
     turns_.clear(), pictures_.clear(), places_.clear();
