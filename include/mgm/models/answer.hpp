@@ -49,7 +49,7 @@ class Answer {
       : session_(&session), options_(std::move(options)), stops_(options_.stop), decoder_(*session.vocabulary_, {.skip_special = true}),
         timings_(timings), prompt_tokens_(prompt_tokens), image_tokens_(image_tokens), said_(options_.prefix) {
     // what follows a beginning keeps its first space, which decoding takes off the front of a text
-    for (int const id : session.vocabulary_->encode(options_.prefix, {.bos = false, .special = io::Special::plain})) (void)decoder_.push(id);
+    for (int const id : session.vocabulary_->encode(options_.prefix, {.special = io::Special::plain, .bos = false, .eos = false})) (void)decoder_.push(id);
   }
   Answer(Answer const&) = delete;
   Answer& operator=(Answer const&) = delete;
