@@ -52,10 +52,11 @@ TEST(Probe5, AsyncCopyWithZeroFill) {
     hw::Words source(kThreads * kRounds * 4);
     for (std::size_t i = 0; i < source.size(); ++i) source[i] = 0x01020304u + static_cast<unsigned>(i) * 0x01010101u;
     auto const in = ctx.on_device(View<unsigned const, 1, Cpu>(source.data(), Extents{Size(source.size())}));
-    for (auto const& d : hw::descriptors({{4, 4}, {4, 0}, {4, 1}, {8, 8}, {8, 0}, {8, 4}, {8, 6}, {16, 16}, {16, 0}, {16, 2}, {16, 8}, {16, 14}})) {
+    for (auto const& d :
+         hw::descriptors({{4, 4}, {4, 0}, {4, 1}, {8, 8}, {8, 0}, {8, 4}, {8, 6}, {16, 16}, {16, 0}, {16, 2}, {16, 8}, {16, 14}})) {
       hw::Output const out(ctx, kThreads * kRounds * 4);
-      simt::launch(ctx.stream(), {.name = "async_copy_probe", .grid = 1, .block = kThreads, .shared = sizeof(Ring)}, async_copy_probe_kernel, d[0], d[1],
-                   View<unsigned const, 1, Dev>(in.view()), out.view());
+      simt::launch(ctx.stream(), {.name = "async_copy_probe", .grid = 1, .block = kThreads, .shared = sizeof(Ring)},
+                   async_copy_probe_kernel, d[0], d[1], View<unsigned const, 1, Dev>(in.view()), out.view());
       hw::Words expected;
       for (int t = 0; t < kThreads; ++t)
         for (int round = 0; round < kRounds; ++round)

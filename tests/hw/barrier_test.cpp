@@ -16,8 +16,8 @@ struct Words {
   unsigned at[kThreads];
 };
 
-/// Kind 0: the whole block; 1: named barriers, the first half of the block at `id` and the second at id + 1; 2: the first half only arrives at
-/// `id` when it has written, the second waits there, and the block meets behind. Each thread counts what it read as it should be.
+/// Kind 0: the whole block; 1: named barriers, the first half of the block at `id` and the second at id + 1; 2: the first half only arrives
+/// at `id` when it has written, the second waits there, and the block meets behind. Each thread counts what it read as it should be.
 MGM_GLOBAL(kThreads)
 void barrier_probe_kernel(int kind, int id, int rounds, View<unsigned, 1, Dev> out) {
   auto& s = simt::shared<Words>();
@@ -41,7 +41,8 @@ TEST(Probe2, BlockAndNamedBarriers) {
     hw::Table table("barrier", "kind id rounds");
     for (auto const& d : hw::descriptors({{0, 0, 50}, {1, 1, 50}, {1, 14, 50}, {2, 3, 50}})) {
       hw::Output const out(ctx, kThreads);
-      simt::launch(ctx.stream(), {.name = "barrier_probe", .grid = 1, .block = kThreads, .shared = sizeof(Words)}, barrier_probe_kernel, d[0], d[1], d[2], out.view());
+      simt::launch(ctx.stream(), {.name = "barrier_probe", .grid = 1, .block = kThreads, .shared = sizeof(Words)}, barrier_probe_kernel,
+                   d[0], d[1], d[2], out.view());
       hw::Words expected(kThreads, static_cast<unsigned>(d[2]));
       for (int t = 0; d[0] == 2 && t < kThreads / 2; ++t) expected[static_cast<std::size_t>(t)] = 0;
       table.add(d, out.back(), expected, 32);

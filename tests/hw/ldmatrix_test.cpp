@@ -39,10 +39,18 @@ void ldmatrix_probe_kernel(int count, int turned, int first, int step, View<unsi
 TEST(Probe3, Ldmatrix) {
   support::on_each_machine([](Context<Dev>& ctx) {
     hw::Table table("ldmatrix", "count turned first step");
-    for (auto const& d : hw::descriptors({{1, 0, 0, 8}, {1, 1, 0, 8}, {2, 0, 16, 64}, {2, 1, 16, 64}, {4, 0, 0, 72}, {4, 1, 0, 72}, {4, 0, 1024, 40}, {4, 1, 1024, 40}})) {
+    for (auto const& d : hw::descriptors({{1, 0, 0, 8},
+                                          {1, 1, 0, 8},
+                                          {2, 0, 16, 64},
+                                          {2, 1, 16, 64},
+                                          {4, 0, 0, 72},
+                                          {4, 1, 0, 72},
+                                          {4, 0, 1024, 40},
+                                          {4, 1, 1024, 40}})) {
       int const count = d[0];
       hw::Output const out(ctx, 32 * count);
-      simt::launch(ctx.stream(), {.name = "ldmatrix_probe", .grid = 1, .block = 32, .shared = sizeof(Elements)}, ldmatrix_probe_kernel, count, d[1], d[2], d[3], out.view());
+      simt::launch(ctx.stream(), {.name = "ldmatrix_probe", .grid = 1, .block = 32, .shared = sizeof(Elements)}, ldmatrix_probe_kernel,
+                   count, d[1], d[2], d[3], out.view());
       hw::Words expected;
       for (int lane = 0; lane < 32; ++lane)
         for (int matrix = 0; matrix < count; ++matrix) {

@@ -42,7 +42,8 @@ MGM_DEVICE void mma_probe(bool right, int shift, int part, View<unsigned, 1, Dev
     MGM_UNROLL for (int i = 0; i < 4; ++i) out(L::d(lane, i).row * 8 + L::d(lane, i).col) = static_cast<unsigned>(d[i]);
   }
 }
-/// Type 0 bf16, 1 f16, 2 signed bytes; `right`: B is under probe, and A[m][k] = (k == m + shift); otherwise A is, and B[k][n] = (k == n + shift).
+/// Type 0 bf16, 1 f16, 2 signed bytes; `right`: B is under probe, and A[m][k] = (k == m + shift); otherwise A is, and B[k][n] = (k == n +
+/// shift).
 MGM_GLOBAL(32)
 void mma_probe_kernel(int type, int right, int shift, int part, View<unsigned, 1, Dev> out) {
   if (type == 0) mma_probe<bf16, simt::Mma16x8x16>(right != 0, shift, part, out);

@@ -32,7 +32,8 @@ inline std::vector<Descriptor> descriptors(std::vector<Descriptor> given) {
 class Table {
  public:
   /// `fields` names the numbers of a descriptor.
-  Table(std::string name, std::string fields) : name_(std::move(name)), text_("# " + name_ + ": " + fields + "; then words in hex, a lane a line\n") {}
+  Table(std::string name, std::string fields)
+      : name_(std::move(name)), text_("# " + name_ + ": " + fields + "; then words in hex, a lane a line\n") {}
   /// `read`, `columns` words a lane, is what came; `expected` what should.
   void add(Descriptor const& descriptor, Words const& read, Words const& expected, int columns) {
     std::string part = name_;
@@ -48,8 +49,9 @@ class Table {
     ASSERT_EQ(read.size(), expected.size());
     for (std::size_t i = 0; i < read.size(); ++i)
       if (read[i] != expected[i]) {
-        ADD_FAILURE() << part.substr(0, part.find('\n')) << ": lane " << i / static_cast<std::size_t>(columns) << ", word " << i % static_cast<std::size_t>(columns)
-                      << " is " << std::hex << read[i] << ", expected " << expected[i] << ", exclusive or " << (read[i] ^ expected[i]);
+        ADD_FAILURE() << part.substr(0, part.find('\n')) << ": lane " << i / static_cast<std::size_t>(columns) << ", word "
+                      << i % static_cast<std::size_t>(columns) << " is " << std::hex << read[i] << ", expected " << expected[i]
+                      << ", exclusive or " << (read[i] ^ expected[i]);
         return;
       }
   }

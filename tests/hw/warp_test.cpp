@@ -27,7 +27,16 @@ TEST(Probe1, ShuffleAndVote) {
   support::on_each_machine([](Context<Dev>& ctx) {
     hw::Table table("warp", "operation argument mask");
     // masks hold every lane that is read: what others would give is not defined
-    for (auto const& d : hw::descriptors({{0, 5, -1}, {0, 37, -1}, {0, 2, 0x0F0F0F0F}, {1, 1, -1}, {1, 16, -1}, {1, 2, 0x00FF00FF}, {2, 1, -1}, {2, 16, -1}, {3, 3, -1}, {3, 2, 0x0000FFFF}})) {
+    for (auto const& d : hw::descriptors({{0, 5, -1},
+                                          {0, 37, -1},
+                                          {0, 2, 0x0F0F0F0F},
+                                          {1, 1, -1},
+                                          {1, 16, -1},
+                                          {1, 2, 0x00FF00FF},
+                                          {2, 1, -1},
+                                          {2, 16, -1},
+                                          {3, 3, -1},
+                                          {3, 2, 0x0000FFFF}})) {
       hw::Output const out(ctx, 32);
       unsigned const mask = static_cast<unsigned>(d[2]);
       simt::launch(ctx.stream(), {.name = "warp_probe", .grid = 1, .block = 32}, warp_probe_kernel, d[0], d[1], mask, out.view());

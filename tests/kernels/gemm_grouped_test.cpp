@@ -23,10 +23,29 @@ struct Case {
 };
 // groups that are empty, of one row, full tiles of 64 and one more or less; columns and K about a tile and odd; empty groups at either end
 std::vector<Case> cases() {
-  return {{{1}, 1, 8},          {{0}, 4, 8},            {{2, 3}, 5, 16},        {{0, 1, 0}, 8, 24},      {{5, 0, 7}, 9, 64},      {{63, 1}, 16, 72},
-          {{64}, 64, 64},       {{65}, 64, 64},         {{64, 64}, 63, 8},      {{64, 65, 63}, 65, 40},  {{128}, 24, 128},        {{0, 0, 129}, 8, 64},
-          {{1, 1, 1, 1}, 7, 8}, {{3, 70, 2, 0}, 33, 56}, {{17, 13, 11, 7}, 31, 88}, {{30, 0, 0, 30}, 72, 136}, {{2, 2, 2, 2, 2, 2, 2, 2}, 8, 64},
-          {{66, 62}, 130, 16},  {{9}, 1, 400},          {{1, 127}, 2, 64},      {{5, 6, 0}, 64, 192},    {{0, 33}, 40, 32},       {{12, 52}, 17, 256},
+  return {{{1}, 1, 8},
+          {{0}, 4, 8},
+          {{2, 3}, 5, 16},
+          {{0, 1, 0}, 8, 24},
+          {{5, 0, 7}, 9, 64},
+          {{63, 1}, 16, 72},
+          {{64}, 64, 64},
+          {{65}, 64, 64},
+          {{64, 64}, 63, 8},
+          {{64, 65, 63}, 65, 40},
+          {{128}, 24, 128},
+          {{0, 0, 129}, 8, 64},
+          {{1, 1, 1, 1}, 7, 8},
+          {{3, 70, 2, 0}, 33, 56},
+          {{17, 13, 11, 7}, 31, 88},
+          {{30, 0, 0, 30}, 72, 136},
+          {{2, 2, 2, 2, 2, 2, 2, 2}, 8, 64},
+          {{66, 62}, 130, 16},
+          {{9}, 1, 400},
+          {{1, 127}, 2, 64},
+          {{5, 6, 0}, 64, 192},
+          {{0, 33}, 40, 32},
+          {{12, 52}, 17, 256},
           {{7, 0, 0, 0, 0, 0, 0, 9}, 65, 65 / 8 * 8}};
 }
 
@@ -58,14 +77,14 @@ void expect_products(bool exact) {
       auto const dpointers = ctx.on_device(View<T const* const, 1, Cpu>(pointers.data(), Extents{groups}));
       Epilogue<T, Dev> e{.alpha = 2};
       if (exact) e.factor = dfactor.view();
-      kernels::gemm_grouped<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view(), gathered ? drows.view() : View<int const, 1, Dev>{}, doffsets.view(),
-                                                              dpointers.view(), e, dout.view());
+      kernels::gemm_grouped<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view(), gathered ? drows.view() : View<int const, 1, Dev>{},
+                                                              doffsets.view(), dpointers.view(), e, dout.view());
       auto const got = dout.back();
       EXPECT_TRUE(got.intact());
       for (Size g = 0; g < groups; ++g) {
         auto all = ctx.template empty<T>(Extents{exact ? Size{0} : sources, n});  // every row times this group's matrix
-        kernels::gemm_mma<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view().slice(0, 0, all.extent(0)), View<T const, 2, Dev>(dw.view()[g]),
-                                                            {.alpha = 2}, all.view());
+        kernels::gemm_mma<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view().slice(0, 0, all.extent(0)),
+                                                            View<T const, 2, Dev>(dw.view()[g]), {.alpha = 2}, all.view());
         auto const single = ctx.on_host(all.view());
         for (Size i = offsets[std::size_t(g)]; i < offsets[std::size_t(g) + 1]; ++i)
           for (Size j = 0, row = rows[std::size_t(i)]; j < n; ++j) {
@@ -89,9 +108,11 @@ TEST(GemmGroupedArguments, AreRefusedByName) {
     auto x = ctx.template empty<bf16>(Extents{Size{8}, Size{32}}), out = ctx.template empty<bf16>(Extents{Size{8}, Size{16}});
     auto ints = ctx.template empty<int>(Extents{Size{9}});
     auto w = ctx.template empty<bf16 const*>(Extents{Size{2}});
-    auto const refused = [&](View<bf16 const, 2, Dev> a, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets, View<bf16, 2, Dev> to, std::string_view part) {
+    auto const refused = [&](View<bf16 const, 2, Dev> a, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets,
+                             View<bf16, 2, Dev> to, std::string_view part) {
       try {
-        kernels::gemm_grouped<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), a, rows, offsets, View<bf16 const* const, 1, Dev>(w.data(), {Size{2}}), {}, to);
+        kernels::gemm_grouped<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), a, rows, offsets,
+                                                                      View<bf16 const* const, 1, Dev>(w.data(), {Size{2}}), {}, to);
         ADD_FAILURE() << "accepted; expected a refusal that says " << part;
       } catch (Error const& error) {
         EXPECT_NE(std::string_view(error.what()).find(part), std::string_view::npos) << error.what();

@@ -18,10 +18,10 @@ using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(GemmSkinny, Types);
 
 // rows: 1, primes, each power of two and its neighbours; columns about the 4 of a block; K in vectors of 16 bytes about the 128 threads
-constexpr std::array<Size, 3> kShapes[] = {{1, 1, 8},    {1, 2, 16},   {1, 3, 24},    {1, 4, 64},    {1, 5, 1016},  {1, 37, 1024}, {1, 64, 1032}, {1, 7, 2056},
-                                           {2, 3, 8},    {2, 8, 136},  {3, 4, 256},   {3, 9, 40},    {4, 4, 1024},  {4, 31, 72},   {5, 5, 264},   {6, 1, 520},
-                                           {7, 13, 88},  {8, 4, 512},  {8, 8, 1040},  {9, 3, 120},   {11, 17, 48},  {13, 2, 504},  {15, 12, 128}, {16, 4, 1024},
-                                           {16, 33, 16}, {16, 1, 2048}};
+constexpr std::array<Size, 3> kShapes[] = {
+    {1, 1, 8},    {1, 2, 16},  {1, 3, 24},   {1, 4, 64},   {1, 5, 1016},  {1, 37, 1024}, {1, 64, 1032}, {1, 7, 2056}, {2, 3, 8},
+    {2, 8, 136},  {3, 4, 256}, {3, 9, 40},   {4, 4, 1024}, {4, 31, 72},   {5, 5, 264},   {6, 1, 520},   {7, 13, 88},  {8, 4, 512},
+    {8, 8, 1040}, {9, 3, 120}, {11, 17, 48}, {13, 2, 504}, {15, 12, 128}, {16, 4, 1024}, {16, 33, 16},  {16, 1, 2048}};
 
 /// Rows that begin on 16 bytes, with poisoned elements behind each.
 template <class T>
@@ -43,7 +43,8 @@ TYPED_TEST(GemmSkinny, IsExactOnExactInputs) {
       EXPECT_TRUE(got.intact());
       for (Size i = 0; i < m; ++i)
         for (Size j = 0; j < n; ++j)
-          ASSERT_EQ(got.view()(i, j), support::product<T>(x.view(), w.view(), true, i, j).value) << m << "x" << n << "x" << k << " at " << i << ", " << j;
+          ASSERT_EQ(got.view()(i, j), support::product<T>(x.view(), w.view(), true, i, j).value)
+              << m << "x" << n << "x" << k << " at " << i << ", " << j;
     }
   });
 }
@@ -71,7 +72,8 @@ TYPED_TEST(GemmSkinny, WithEveryEpilogueIsWithinItsBoundAndRowsStandAlone) {
       kernels::gemm_skinny<T, T, Dev>(ctx.stream(), dx.view().slice(0, m - 1, 1), dw.view(), alone, dlast.view().slice(0, m - 1, 1));
       auto const got = dout.back(), last = dlast.back();
       EXPECT_TRUE(got.intact());
-      for (Size j = 0; j < n; ++j) ASSERT_EQ(float(got.view()(m - 1, j)), float(last.view()(m - 1, j))) << "the last row by itself has other bits";
+      for (Size j = 0; j < n; ++j)
+        ASSERT_EQ(float(got.view()(m - 1, j)), float(last.view()(m - 1, j))) << "the last row by itself has other bits";
       for (Size i = 0; i < m; ++i)
         for (Size j = 0; j < n; ++j) {
           auto const sum = support::product<T>(x.view(), w.view(), true, i, j);
@@ -80,7 +82,8 @@ TYPED_TEST(GemmSkinny, WithEveryEpilogueIsWithinItsBoundAndRowsStandAlone) {
           // doubled. Through slopes of at most 1.13 and an alpha of 1/2; then some roundings of the epilogue, one of the store.
           double const bound = 1.13 * 0.5 * 2 * (double(k) / 128 + 15) * 0x1p-24 * (sum.size + 1) + 16 * 0x1p-24 * (std::abs(want) + 1) +
                                support::kRoundoff<T> * std::abs(want);
-          ASSERT_NEAR(float(got.view()(i, j)), want, bound) << support::type_of<T>() << " " << m << "x" << n << "x" << k << " at " << i << ", " << j;
+          ASSERT_NEAR(float(got.view()(i, j)), want, bound)
+              << support::type_of<T>() << " " << m << "x" << n << "x" << k << " at " << i << ", " << j;
         }
     }
   });
@@ -154,13 +157,15 @@ TYPED_TEST(GemmSkinny, IsTakenByTheProductOfLayersWhereItFits) {
         auto const out = support::poisoned<float>(Extents{m, n});
         support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dout(ctx, out);
         auto const weight = dw.view();
-        View<T const, 2, Dev> const rows = turned ? View<T const, 2, Dev>(weight.data(), {n, k}, {1, weight.stride(0)}) : View<T const, 2, Dev>(weight);
+        View<T const, 2, Dev> const rows =
+            turned ? View<T const, 2, Dev>(weight.data(), {n, k}, {1, weight.stride(0)}) : View<T const, 2, Dev>(weight);
         kernels::gemm<T, float, Dev>(ctx.stream(), tuned, dx.view(), rows, {}, dout.view());
         auto const got = dout.back();
         EXPECT_TRUE(got.intact());
         for (Size i = 0; i < m; ++i)
           for (Size j = 0; j < n; ++j)
-            ASSERT_EQ(got.view()(i, j), support::product<T>(x.view(), w.view(), !turned, i, j).value) << form << ": " << m << "x" << n << "x" << k;
+            ASSERT_EQ(got.view()(i, j), support::product<T>(x.view(), w.view(), !turned, i, j).value)
+                << form << ": " << m << "x" << n << "x" << k;
       }
   });
 }

@@ -21,17 +21,19 @@ using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(GemvQuantised, Types);
 
 // rows about the 1, 2 and 4 of a block; columns about its 4; K about a vector, a run of 128, a block's 2048 or 4096 weights, and odd
-constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},    {1, 2, 15},   {1, 3, 16},   {1, 4, 17},   {1, 5, 31},   {1, 4, 32},   {1, 9, 33},   {1, 4, 127},
-                                           {1, 8, 128},  {1, 6, 129},  {1, 13, 200}, {1, 4, 2047}, {1, 5, 2048}, {1, 3, 2049}, {1, 2, 4096}, {1, 4, 4128},
-                                           {2, 1, 40},   {2, 7, 300},  {3, 4, 256},  {4, 4, 96},   {5, 17, 72},  {7, 3, 513},  {8, 8, 64},   {13, 2, 1000},
-                                           {16, 5, 384}, {16, 33, 24}};
+constexpr std::array<Size, 3> kShapes[] = {
+    {1, 1, 1},   {1, 2, 15},   {1, 3, 16},   {1, 4, 17},   {1, 5, 31},   {1, 4, 32},    {1, 9, 33},   {1, 4, 127}, {1, 8, 128},
+    {1, 6, 129}, {1, 13, 200}, {1, 4, 2047}, {1, 5, 2048}, {1, 3, 2049}, {1, 2, 4096},  {1, 4, 4128}, {2, 1, 40},  {2, 7, 300},
+    {3, 4, 256}, {4, 4, 96},   {5, 17, 72},  {7, 3, 513},  {8, 8, 64},   {13, 2, 1000}, {16, 5, 384}, {16, 33, 24}};
 
 /// Packed weights with poison behind their rows, as the device sees them and as loops on the host do.
 template <int Bits, class T>
 struct Packed {
   using Q = kernels::Quantised<Bits>;
   Packed(Context<Dev>& ctx, View<T const, 2, Cpu> w)
-      : k(w.extent(1)), values(std::size_t(w.extent(0) * Q::row_bytes(k)), std::uint8_t{0xEE}), scales(Extents{w.extent(0), Q::row_scales(k)}) {
+      : k(w.extent(1)),
+        values(std::size_t(w.extent(0) * Q::row_bytes(k)), std::uint8_t{0xEE}),
+        scales(Extents{w.extent(0), Q::row_scales(k)}) {
     kernels::quantise<Bits, T>(w, bytes(), scales.view());
     device_values = ctx.on_device(View<std::uint8_t const, 2, Cpu>(bytes()));
     device_scales.emplace(ctx, scales);
@@ -99,7 +101,8 @@ void expect_within_bounds() {
       kernels::gemv_quantised<Bits, T, T, Dev>(ctx.stream(), dx.view(), packed.device(), de, dout.view());
       Epilogue<T, Dev> alone = de;
       alone.residual = de.residual.slice(0, m - 1, 1);
-      kernels::gemv_quantised<Bits, T, T, Dev>(ctx.stream(), dx.view().slice(0, m - 1, 1), packed.device(), alone, dlast.view().slice(0, m - 1, 1));
+      kernels::gemv_quantised<Bits, T, T, Dev>(ctx.stream(), dx.view().slice(0, m - 1, 1), packed.device(), alone,
+                                               dlast.view().slice(0, m - 1, 1));
       auto const got = dout.back(), last = dlast.back();
       EXPECT_TRUE(got.intact());
       auto const weight = packed.host();
@@ -115,17 +118,20 @@ void expect_within_bounds() {
             sum += term, size += std::abs(term);
           }
           double const want = support::finish<T>(sum, i, j, e);
-          // a thread takes K/(128·vector) + 1 vectors: in each, as many roundings as it has weights, and the scale's; then 5 + 2 levels; doubled
-          // where a product rounds by itself. Through slopes of at most 1.13; then some of the epilogue, one of the store.
+          // a thread takes K/(128·vector) + 1 vectors: in each, as many roundings as it has weights, and the scale's; then 5 + 2 levels;
+          // doubled where a product rounds by itself. Through slopes of at most 1.13; then some of the epilogue, one of the store.
           double const steps = double(Q::kInVector) + double(k) / (128.0 * Q::kInVector) + 10;
-          double const bound = 1.13 * 2 * steps * 0x1p-24 * (size + 1) + 16 * 0x1p-24 * (std::abs(want) + 1) + support::kRoundoff<T> * std::abs(want);
+          double const bound =
+              1.13 * 2 * steps * 0x1p-24 * (size + 1) + 16 * 0x1p-24 * (std::abs(want) + 1) + support::kRoundoff<T> * std::abs(want);
           ASSERT_NEAR(float(got.view()(i, j)), want, bound) << Bits << ": " << m << "x" << n << "x" << k << " at " << i << ", " << j;
         }
       }
     }
   });
 }
-TYPED_TEST(GemvQuantised, WithAnEpilogueIsWithinItsBoundAndRowsStandAlone) { expect_within_bounds<8, TypeParam>(), expect_within_bounds<4, TypeParam>(); }
+TYPED_TEST(GemvQuantised, WithAnEpilogueIsWithinItsBoundAndRowsStandAlone) {
+  expect_within_bounds<8, TypeParam>(), expect_within_bounds<4, TypeParam>();
+}
 
 TEST(Quantise, RefusesWhatHasNoScaleAndTakesZeros) {
   std::vector<float> w(300, 0.0f);
@@ -159,7 +165,8 @@ TEST(GemvQuantisedArguments, AreRefusedByName) {
     refused(17, fit, out.view(), 64, "gemv_quantised: x: at most 16 rows, found 17");
     refused(2, all, out.view().slice(0, 0, 2), 64, "gemv_quantised: values: expected shape (8, 64)");
     refused(2, fit, out.view().slice(0, 0, 2), 63, "gemv_quantised: x: expected shape (2, 63)");
-    refused(2, {all.data() + 1, {8, 64}, {80, 1}}, out.view().slice(0, 0, 2), 64, "gemv_quantised: values: rows must be dense and begin on 16 bytes");
+    refused(2, {all.data() + 1, {8, 64}, {80, 1}}, out.view().slice(0, 0, 2), 64,
+            "gemv_quantised: values: rows must be dense and begin on 16 bytes");
     refused(2, fit, {x.data(), {2, 8}}, 64, "gemv_quantised: out: overlaps x");
     refused(2, fit, {reinterpret_cast<float*>(values.data()), {2, 8}}, 64, "gemv_quantised: out: overlaps values");
   });

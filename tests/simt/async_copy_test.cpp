@@ -23,7 +23,21 @@ struct Block {
 constexpr simt::LaunchShape kShape{.name = "copies", .grid = 1, .block = kThreads, .shared = sizeof(Block)};
 
 /// Every rule broken in turn, and none.
-enum class Fault { none, unwaited, unwaited_matrix, other_group, uncommitted, leaves, source, destination, twice, odd_source, odd_target, outside, from_shared };
+enum class Fault {
+  none,
+  unwaited,
+  unwaited_matrix,
+  other_group,
+  uncommitted,
+  leaves,
+  source,
+  destination,
+  twice,
+  odd_source,
+  odd_target,
+  outside,
+  from_shared
+};
 
 void copies_kernel(Fault fault, View<float, 1, Simt> in, View<float, 1, Simt> out) {
   auto& s = simt::shared<Block>();

@@ -77,7 +77,8 @@ class Mma : public testing::Test {};
 using Halves = testing::Types<bf16, half>;
 TYPED_TEST_SUITE(Mma, Halves);
 
-/// Whether one instruction with A = identity, then with B = identity, gives back the other operand, and a product of whole numbers is exact.
+/// Whether one instruction with A = identity, then with B = identity, gives back the other operand, and a product of whole numbers is
+/// exact.
 template <class T>
 bool instruction_is_right(bool wrong) {
   bool right = true;
@@ -118,8 +119,10 @@ void bytes_kernel(View<std::int8_t const, 2, Simt> a, View<std::int8_t const, 2,
   int const lane = simt::lane_idx();
   unsigned ra[4] = {}, rb[2] = {};
   int sum[4];
-  for (int i = 0; i < L::kInA; ++i) ra[i / 4] |= unsigned{static_cast<std::uint8_t>(a(L::a(lane, i).row, L::a(lane, i).col))} << 8 * (i % 4);
-  for (int i = 0; i < L::kInB; ++i) rb[i / 4] |= unsigned{static_cast<std::uint8_t>(b(L::b(lane, i).row, L::b(lane, i).col))} << 8 * (i % 4);
+  for (int i = 0; i < L::kInA; ++i)
+    ra[i / 4] |= unsigned{static_cast<std::uint8_t>(a(L::a(lane, i).row, L::a(lane, i).col))} << 8 * (i % 4);
+  for (int i = 0; i < L::kInB; ++i)
+    rb[i / 4] |= unsigned{static_cast<std::uint8_t>(b(L::b(lane, i).row, L::b(lane, i).col))} << 8 * (i % 4);
   for (int i = 0; i < L::kInD; ++i) sum[i] = d(L::d(lane, i).row, L::d(lane, i).col);
   simt::mma_s8(sum, ra, rb);
   for (int i = 0; i < L::kInD; ++i) d(L::d(lane, i).row, L::d(lane, i).col) = sum[i];
@@ -175,12 +178,14 @@ void expect_matrices() {
   for (int step : {64, 8, 72}) {
     Context<Simt> ctx({.threads = 1});
     auto out = ctx.empty<unsigned>(Extents{32, N});
-    simt::launch(ctx.stream(), {.name = "matrices", .grid = 1, .block = 32, .shared = sizeof(Square)}, matrices_kernel<N, kTurned>, 16, step, out.view());
+    simt::launch(ctx.stream(), {.name = "matrices", .grid = 1, .block = 32, .shared = sizeof(Square)}, matrices_kernel<N, kTurned>, 16,
+                 step, out.view());
     for (int lane = 0; lane < 32; ++lane)
       for (int matrix = 0; matrix < N; ++matrix)
         for (int i = 0; i < 2; ++i) {
           auto const c = simt::Ldmatrix::element(lane, i, kTurned);
-          ASSERT_EQ(int(out(lane, matrix) >> 16 * i & 0xFFFF), 16 + (8 * matrix + c.row) * step + c.col) << N << kTurned << " lane " << lane;
+          ASSERT_EQ(int(out(lane, matrix) >> 16 * i & 0xFFFF), 16 + (8 * matrix + c.row) * step + c.col)
+              << N << kTurned << " lane " << lane;
         }
     auto const passes = ctx.machine().ldmatrix_passes();
     EXPECT_EQ(passes.least, N);
@@ -196,7 +201,8 @@ TEST(Ldmatrix, ChecksItsAddresses) {
   auto out = ctx.empty<unsigned>(Extents{32, 4});
   simt::LaunchShape const shape{.name = "matrices", .grid = 1, .block = 32, .shared = sizeof(Square)};
   EXPECT_NE(found_by(shape, matrices_kernel<4, false>, 3, 8, out.view()).find("brings is misaligned by 6 of 16 bytes"), std::string::npos);
-  EXPECT_NE(found_by(shape, matrices_kernel<4, false>, 64 * 64, 8, out.view()).find("outside of the block's shared memory"), std::string::npos);
+  EXPECT_NE(found_by(shape, matrices_kernel<4, false>, 64 * 64, 8, out.view()).find("outside of the block's shared memory"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 /// Products of small matrices held in the registers of a warp. All 32 lanes meet; which element a lane holds is in mma_layout.hpp.
-/// Rounding: products are exact. Tensor cores align the terms of one instruction to the largest and truncate; the portable twin adds them to
-/// the sum in float, k ascending. The two agree bit for bit where all sums are exact, and otherwise within (K/16 + 1)·18·2⁻²³·Σ|a||b|.
+/// Rounding: products are exact. Tensor cores align the terms of one instruction to the largest and truncate; the portable twin adds them
+/// to the sum in float, k ascending. The two agree bit for bit where all sums are exact, and otherwise within (K/16 + 1)·18·2⁻²³·Σ|a||b|.
 #pragma once
 #include <mgm/core/dtype.hpp>
 #include <mgm/simt/mma_layout.hpp>

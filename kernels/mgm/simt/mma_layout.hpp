@@ -1,6 +1,6 @@
-/// Which element of its operands a lane holds, for the matrix instructions: data for kernels, tiles and probes (PTX ISA, "Matrix Fragments for
-/// mma.m16n8k16" and "…m16n8k32"). Element i of a lane lies in register i / (elements a register), from the low end.
-/// The portable twin does not read this file: it decodes from host/mma_decode.hpp, so that one error does not hide another.
+/// Which element of its operands a lane holds, for the matrix instructions: data for kernels, tiles and probes (PTX ISA, "Matrix Fragments
+/// for mma.m16n8k16" and "…m16n8k32"). Element i of a lane lies in register i / (elements a register), from the low end. The portable twin
+/// does not read this file: it decodes from host/mma_decode.hpp, so that one error does not hide another.
 #pragma once
 #include <mgm/core/platform.hpp>
 

@@ -6,9 +6,9 @@
 
 namespace mgm::inline v0::tile {
 
-/// kRows × kCols elements, rows in chunks of 16 bytes. A chunk lies at `chunk ^ (row mod 8)` of its row — rows shorter than the 128 bytes of
-/// all banks share a line, and turn with it — so that eight rows of one chunk, which ldmatrix reads, and eight chunks of one row, which a
-/// copy writes, fall on different banks.
+/// kRows × kCols elements, rows in chunks of 16 bytes. A chunk lies at `chunk ^ (row mod 8)` of its row — rows shorter than the 128 bytes
+/// of all banks share a line, and turn with it — so that eight rows of one chunk, which ldmatrix reads, and eight chunks of one row, which
+/// a copy writes, fall on different banks.
 template <class T, int kRows_, int kCols_>
 struct SharedTile {
   static constexpr int kRows = kRows_, kCols = kCols_, kVec = 16 / static_cast<int>(sizeof(T)), kChunks = kCols / kVec;
@@ -68,7 +68,10 @@ class GatherCopy {
   /// `row_of(i)` is the row of the matrix that row i of the tile comes from, or −1 for zeros.
   template <class Dev, class RowOf>
   MGM_DEVICE GatherCopy(View<T const, 2, Dev> matrix, int thread, RowOf row_of)
-      : row_(thread / Tile::kChunks), chunk_(thread % Tile::kChunks), any_(matrix.data()), bytes_(static_cast<int>(matrix.extent(1) - chunk_ * Tile::kVec) * 2) {
+      : row_(thread / Tile::kChunks),
+        chunk_(thread % Tile::kChunks),
+        any_(matrix.data()),
+        bytes_(static_cast<int>(matrix.extent(1) - chunk_ * Tile::kVec) * 2) {
     MGM_UNROLL for (int i = 0; i < kTimes; ++i) {
       Size const row = row_of(row_ + i * kAtOnce);
       from_[i] = row >= 0 ? matrix.row(row) + chunk_ * Tile::kVec : nullptr;

@@ -24,18 +24,18 @@ MGM_DEVICE void spread_step(float (&v)[Count]) {
 }
 }  // namespace detail
 
-/// Sums each of `v` over all lanes; afterwards lane l holds the sums of entries [l·Count/32, (l + 1)·Count/32) in the first of `v`, and with
-/// fewer than 32 the lanes of an aligned group of 32/Count the one of entry l·Count/32. Count is a power of two. All lanes meet.
-/// In each step a lane hands on the half of its entries that it will not keep: about Count shuffles where butterflies take 5·Count. The tree is
-/// that of simt::warp_sum.
+/// Sums each of `v` over all lanes; afterwards lane l holds the sums of entries [l·Count/32, (l + 1)·Count/32) in the first of `v`, and
+/// with fewer than 32 the lanes of an aligned group of 32/Count the one of entry l·Count/32. Count is a power of two. All lanes meet. In
+/// each step a lane hands on the half of its entries that it will not keep: about Count shuffles where butterflies take 5·Count. The tree
+/// is that of simt::warp_sum.
 template <int Count>
 MGM_DEVICE void warp_spread_sums(float (&v)[Count]) {
   static_assert(Count >= 1 && (Count & (Count - 1)) == 0);
   detail::spread_step<Count, simt::kWarp / 2>(v);
 }
 
-/// The same over a block of four warps, which all meet: thread t below Count returns the sum of entry t, others nothing of use. `scratch` is in
-/// shared memory and used by nobody else. Warps are added as (0 + 1) + (2 + 3).
+/// The same over a block of four warps, which all meet: thread t below Count returns the sum of entry t, others nothing of use. `scratch`
+/// is in shared memory and used by nobody else. Warps are added as (0 + 1) + (2 + 3).
 template <int Count>
 MGM_DEVICE float block_spread_sums(float (&v)[Count], float (&scratch)[4][Count]) {
   constexpr int kKept = Count > simt::kWarp ? Count / simt::kWarp : 1, kSharing = Count < simt::kWarp ? simt::kWarp / Count : 1;

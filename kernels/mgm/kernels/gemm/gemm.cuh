@@ -21,8 +21,9 @@ struct GemmShape {
   int bytes;
   bool skinny_fits = true, mma_fits = true;
 };
-/// The form that a product takes. Few rows read w once on CUDA cores; f32 is exact and has no other tuned form. Of the two tiles the large one
-/// moves fewer bytes, once it makes a block for each of an A100's 108 multiprocessors; both give the same bits. No GPU has measured this table.
+/// The form that a product takes. Few rows read w once on CUDA cores; f32 is exact and has no other tuned form. Of the two tiles the large
+/// one moves fewer bytes, once it makes a block for each of an A100's 108 multiprocessors; both give the same bits. No GPU has measured
+/// this table.
 [[nodiscard]] constexpr GemmForm choose_gemm(GemmShape const& s) {
   if (s.m <= GemmSkinnyTraits::kMaxRows && s.skinny_fits) return GemmForm::skinny;
   if (s.bytes != 2 || !s.mma_fits) return GemmForm::general;
@@ -39,14 +40,15 @@ GemmForm form_of(bool tuned, View<T const, 2, Dev> x, View<T const, 2, Dev> w) {
 
 /// The scratch that the product takes for K in parts, (parts, M, N) of float; no parts: none.
 template <Real T, KernelDevice Dev>
-[[nodiscard]] Extents<3> gemm_scratch(bool tuned, std::type_identity_t<View<T const, 2, Dev>> x, std::type_identity_t<View<T const, 2, Dev>> w) {
+[[nodiscard]] Extents<3> gemm_scratch(bool tuned, std::type_identity_t<View<T const, 2, Dev>> x,
+                                      std::type_identity_t<View<T const, 2, Dev>> w) {
   int const parts = detail::form_of<T, Dev>(tuned, x, w) >= GemmForm::mma_small ? gemm_parts(w.extent(0), x.extent(1)) : 1;
   return parts > 1 ? Extents<3>{parts, x.extent(0), w.extent(0)} : Extents<3>{};
 }
 
-/// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — out (M, N) of T or float; sums in float. `tuned` allows the forms that
-/// need certain shapes and alignments; without it the general form is taken. With the `scratch` that gemm_scratch asks for, K goes in parts.
-/// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — out (M, N) of T or float; sums in float. `tuned` allows the forms
+/// that need certain shapes and alignments; without it the general form is taken. With the `scratch` that gemm_scratch asks for, K goes in
+/// parts. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <Real T, class TOut, KernelDevice Dev>
 void gemm(simt::Stream<Dev> stream, bool tuned, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out,
           std::type_identity_t<View<float, 3, Dev>> scratch = {}) {

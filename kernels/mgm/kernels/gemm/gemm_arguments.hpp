@@ -8,8 +8,8 @@
 
 namespace mgm::inline v0::kernels {
 
-/// The epilogue's views fit `out` (M, N), or are null; `out` overlaps its vectors not at all, and of its matrices only itself. `what` is the
-/// operation's name.
+/// The epilogue's views fit `out` (M, N), or are null; `out` overlaps its vectors not at all, and of its matrices only itself. `what` is
+/// the operation's name.
 template <Real T, class TOut, KernelDevice Dev>
 void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, View<TOut, 2, Dev> out) {
   auto const vector = [&](std::string_view part, View<T const, 1, Dev> v) {

@@ -68,6 +68,8 @@ void gemm_general(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Ep
                gemm_general_kernel<T, TOut, Dev>, x, w, e, out);
 }
 
-constexpr Cost gemm_cost(Size m, Size n, Size k, Size bytes, Size out_bytes) { return {(m + n) * k * bytes + m * n * out_bytes, 2 * m * n * k}; }
+constexpr Cost gemm_cost(Size m, Size n, Size k, Size bytes, Size out_bytes) {
+  return {(m + n) * k * bytes + m * n * out_bytes, 2 * m * n * k};
+}
 
 }  // namespace mgm::inline v0::kernels

@@ -25,9 +25,9 @@ MGM_DEVICE GroupTile find_group_tile(View<int const, 1, Dev> offsets, int index,
 }
 
 template <class Tr, class T, class TOut, class Dev>
-MGM_GLOBAL(Tr::kThreads)
-void gemm_grouped_kernel(View<T const, 2, Dev> x, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets, View<T const* const, 1, Dev> w,
-                         Epilogue<T, Dev> epilogue, bool wide, View<TOut, 2, Dev> out) {
+MGM_GLOBAL(Tr::kThreads, Tr::kBlocks)
+void gemm_grouped_kernel(View<T const, 2, Dev> x, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets,
+                         View<T const* const, 1, Dev> w, Epilogue<T, Dev> epilogue, bool wide, View<TOut, 2, Dev> out) {
   using Shared = GemmMmaShared<Tr, T, false>;
   auto& s = simt::shared<Shared>();
   GroupTile const mine = find_group_tile(offsets, simt::block_idx().x, Tr::kM);
@@ -48,24 +48,28 @@ void gemm_grouped_kernel(View<T const, 2, Dev> x, View<int const, 1, Dev> rows, 
 }
 
 /// x (rows of K), rows (P) of x in the order of the groups, or a null view where x already has that order; offsets (G + 1), from 0 to P,
-/// ascending; w (G) pointers on the device to matrices (N, K) without gaps that begin on 16 bytes; out (P, N) of T or float, in the order of
-/// the groups, as are the epilogue's factor and residual. K is a multiple of 8; rows of x are dense and begin on 16 bytes. What rows and
+/// ascending; w (G) pointers on the device to matrices (N, K) without gaps that begin on 16 bytes; out (P, N) of T or float, in the order
+/// of the groups, as are the epilogue's factor and residual. K is a multiple of 8; rows of x are dense and begin on 16 bytes. What rows and
 /// offsets say is not checked on Cuda. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <class Tr = GemmMmaSmall, simt::HalfReal T, class TOut, KernelDevice Dev>
 void gemm_grouped(simt::Stream<Dev> stream, In<T, 2, Dev> x, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets,
                   View<T const* const, 1, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
   Size const n = out.extent(1), k = x.extent(1), groups = w.extent(0);
-  check_input("gemm_grouped: x", x), check_input("gemm_grouped: offsets", offsets), check_input("gemm_grouped: w", w), check_output("gemm_grouped: out", out);
+  check_input("gemm_grouped: x", x), check_input("gemm_grouped: offsets", offsets), check_input("gemm_grouped: w", w),
+      check_output("gemm_grouped: out", out);
   check_shape("gemm_grouped: offsets", offsets, groups + 1);
   if (rows.data() != nullptr) check_input("gemm_grouped: rows", rows), check_shape("gemm_grouped: rows", rows, out.extent(0));
   else check_shape("gemm_grouped: x", x, out.extent(0), any);
   require<ArgumentError>(is_aligned(x, 16) && k % 8 == 0 && k < Size{1} << 28,
                          "gemm_grouped: x: rows must be dense, begin on 16 bytes and have a multiple of 8 columns below 2^28, found ", k);
-  check_apart("gemm_grouped: out", out, "x", x), check_apart("gemm_grouped: out", out, "rows", rows), check_apart("gemm_grouped: out", out, "offsets", offsets);
+  check_apart("gemm_grouped: out", out, "x", x), check_apart("gemm_grouped: out", out, "rows", rows),
+      check_apart("gemm_grouped: out", out, "offsets", offsets);
   check_epilogue("gemm_grouped", e, out);
   if (out.count() == 0 || groups == 0) return;
   simt::launch(stream,
-               {.name = "gemm_grouped", .grid = {simt::ceil_div(out.extent(0), Tr::kM) + groups, simt::ceil_div(n, Tr::kN)}, .block = Tr::kThreads,
+               {.name = "gemm_grouped",
+                .grid = {simt::ceil_div(out.extent(0), Tr::kM) + groups, simt::ceil_div(n, Tr::kN)},
+                .block = Tr::kThreads,
                 .shared = sizeof(GemmMmaShared<Tr, T, false>)},
                gemm_grouped_kernel<Tr, T, TOut, Dev>, x, rows, offsets, w, e, is_wide(e, out), out);
 }

@@ -1,8 +1,9 @@
 /// The matrix product on tensor cores: bf16 and f16, sums in float.
 ///   out = epilogue(x·wᵀ), w (N, K);  or epilogue(x·w), w (K, N)
 /// A block makes kM×kN of `out`. Panels of kK along K come to shared memory by asynchronous copies, kStages − 1 of them under way while
-/// one is multiplied; each warp keeps its part of the sums in registers. K runs upwards in steps of 16 whatever the tile, so that the choice
-/// of tile, which depends on M, changes no bit. Written for sm_80 and up; sm_90's own instructions are not used. Not measured on any GPU.
+/// one is multiplied; each warp keeps its part of the sums in registers. K runs upwards in steps of 16 whatever the tile, so that the
+/// choice of tile, which depends on M, changes no bit. Written for sm_80 and up; sm_90's own instructions are not used. Not measured on any
+/// GPU.
 #pragma once
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/gemm/gemm_arguments.hpp>
@@ -14,16 +15,18 @@
 
 namespace mgm::inline v0::kernels {
 
-/// Tile of a block, depth of a panel, panels in shared memory, warps along M and N.
-template <int kM_, int kN_, int kK_, int kStages_, int kWarpsM_, int kWarpsN_>
+/// Tile of a block, depth of a panel, panels in shared memory, warps along M and N, and blocks that shall fit a multiprocessor.
+template <int kM_, int kN_, int kK_, int kStages_, int kWarpsM_, int kWarpsN_, int kBlocks_>
 struct GemmMmaTraits {
-  static constexpr int kM = kM_, kN = kN_, kK = kK_, kStages = kStages_, kWarpsM = kWarpsM_, kWarpsN = kWarpsN_;
+  static constexpr int kM = kM_, kN = kN_, kK = kK_, kStages = kStages_, kWarpsM = kWarpsM_, kWarpsN = kWarpsN_, kBlocks = kBlocks_;
   static constexpr int kWarpM = kM / kWarpsM, kWarpN = kN / kWarpsN, kWarps = kWarpsM * kWarpsN, kThreads = 32 * kWarps;
   static constexpr int kPartsM = kWarpM / 16, kPartsN = kWarpN / 8;  // instructions that a warp's part takes for 16 of K
+  static constexpr int kShared = kStages * (kM + kN) * kK * 2;       // bytes
   static_assert(kWarpM % 16 == 0 && kWarpN % 16 == 0 && kK % 16 == 0 && kStages >= 2);
+  static_assert(kBlocks * (kShared + 1024) <= 163 * 1024 && kWarps * 16 * (kWarpN + 8) * 4 <= kShared, "an A100's shared memory");
 };
-using GemmMmaLarge = GemmMmaTraits<128, 128, 32, 4, 2, 4>;  // 64 KB; each warp 64×32: 64 registers of sums
-using GemmMmaSmall = GemmMmaTraits<64, 64, 64, 3, 2, 2>;    // 48 KB; where large tiles are too few for the multiprocessors
+using GemmMmaLarge = GemmMmaTraits<128, 128, 32, 4, 2, 4, 2>;  // 64 KB; each warp 64×32: 64 registers of sums, 128 in all
+using GemmMmaSmall = GemmMmaTraits<64, 64, 64, 3, 2, 2, 3>;    // 48 KB; where large tiles are too few for the multiprocessors
 
 /// w's tile as it lies in memory: (N, K), or (K, N) when `kTurned`.
 template <class Tr, class T, bool kTurned>
@@ -42,7 +45,8 @@ struct GemmMmaShared {
 
 /// sum += the product of `panels` panels that the copies bring, one tile of x and w each. Afterwards shared memory is free.
 template <class Tr, class T, bool kTurned, class CopyX, class CopyW>
-MGM_DEVICE void gemm_mma_sums(GemmMmaShared<Tr, T, kTurned>& s, CopyX& copy_x, CopyW& copy_w, int panels, float (&sum)[Tr::kPartsM][Tr::kPartsN][4]) {
+MGM_DEVICE void gemm_mma_sums(GemmMmaShared<Tr, T, kTurned>& s, CopyX& copy_x, CopyW& copy_w, int panels,
+                              float (&sum)[Tr::kPartsM][Tr::kPartsN][4]) {
   int const warp = simt::warp_idx(), warp_m = warp / Tr::kWarpsN * Tr::kWarpM, warp_n = warp % Tr::kWarpsN * Tr::kWarpN;
   auto const fetch = [&](int p) {
     if (p < panels) {
@@ -77,7 +81,7 @@ template <class Tr, class T, bool kTurned, class Finish>
 MGM_DEVICE void gemm_mma_finish(GemmMmaShared<Tr, T, kTurned>& s, float const (&sum)[Tr::kPartsM][Tr::kPartsN][4], Finish finish) {
   int const warp = simt::warp_idx(), warp_m = warp / Tr::kWarpsN * Tr::kWarpM, warp_n = warp % Tr::kWarpsN * Tr::kWarpN;
   auto& part = s.part[warp];                                                       // (16, kWarpN)
-  MGM_ROLLED for (int i = 0; i < Tr::kPartsM; ++i) {                               // one copy of the epilogue's code; sums stay in registers
+  MGM_ROLLED for (int i = 0; i < Tr::kPartsM; ++i) {  // one copy of the epilogue's code; sums stay in registers
     MGM_UNROLL for (int own = 0; own < Tr::kPartsM; ++own)
       if (own == i) tile::store_sums(sum[own], &part[0][0], Tr::kWarpN + 8);
     simt::sync_warp();
@@ -90,8 +94,9 @@ MGM_DEVICE void gemm_mma_finish(GemmMmaShared<Tr, T, kTurned>& s, float const (&
 }
 
 template <class Tr, class T, class TOut, bool kTurned, class Dev>
-MGM_GLOBAL(Tr::kThreads)
-void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, bool wide, int part_of_k, View<TOut, 3, Dev> layers) {
+MGM_GLOBAL(Tr::kThreads, Tr::kBlocks)
+void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, bool wide, int part_of_k,
+                     View<TOut, 3, Dev> layers) {
   using Shared = GemmMmaShared<Tr, T, kTurned>;
   auto& s = simt::shared<Shared>();
   Size const m0 = Size{simt::block_idx().x} * Tr::kM, n0 = Size{simt::block_idx().y} * Tr::kN;  // neighbours share w's tile
@@ -110,8 +115,8 @@ void gemm_mma_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<
 template <Real T, KernelDevice Dev>
 [[nodiscard]] bool gemm_mma_fits(View<T const, 2, Dev> x, View<T const, 2, Dev> w) {
   View<T const, 2, Dev> const turned(w.data(), {w.extent(1), w.extent(0)}, {w.stride(1), w.stride(0)});
-  return sizeof(T) == 2 && is_aligned(x, 16) && (is_aligned(w, 16) || is_aligned(turned, 16)) && w.extent(0) <= Size{65535} * GemmMmaSmall::kN &&
-         x.extent(1) < (Size{1} << 28);
+  return sizeof(T) == 2 && is_aligned(x, 16) && (is_aligned(w, 16) || is_aligned(turned, 16)) &&
+         w.extent(0) <= Size{65535} * GemmMmaSmall::kN && x.extent(1) < (Size{1} << 28);
 }
 
 namespace detail {
@@ -124,17 +129,19 @@ void send_gemm_mma(simt::Stream<Dev> stream, View<T const, 2, Dev> x, View<T con
     constexpr bool kTurned = decltype(turned)::value;
     simt::launch(stream,
                  {.name = Tr::kM >= 128 ? "gemm_mma_large" : "gemm_mma_small",
-                  .grid = {simt::ceil_div(m, Tr::kM), simt::ceil_div(n, Tr::kN), layers.extent(0)}, .block = Tr::kThreads,
+                  .grid = {simt::ceil_div(m, Tr::kM), simt::ceil_div(n, Tr::kN), layers.extent(0)},
+                  .block = Tr::kThreads,
                   .shared = sizeof(GemmMmaShared<Tr, T, kTurned>)},
-                 gemm_mma_kernel<Tr, T, TOut, kTurned, Dev>, x, weight, e, is_wide(e, layers[0]) && is_aligned(layers, 16), static_cast<int>(part_of_k), layers);
+                 gemm_mma_kernel<Tr, T, TOut, kTurned, Dev>, x, weight, e, is_wide(e, layers[0]) && is_aligned(layers, 16),
+                 static_cast<int>(part_of_k), layers);
   };
   if (is_aligned<T const>(w, 16)) send(std::false_type{}, w);
   else send(std::true_type{}, {w.data(), {k, n}, {w.stride(1), w.stride(0)}});
 }
 }  // namespace detail
 
-/// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — and out (M, N) of T or float; rows of x and w begin on 16 bytes and are
-/// dense along one axis, w along either. `out` and the epilogue may lie as they like; where all begin on 16 bytes they move in eights.
+/// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — and out (M, N) of T or float; rows of x and w begin on 16 bytes and
+/// are dense along one axis, w along either. `out` and the epilogue may lie as they like; where all begin on 16 bytes they move in eights.
 /// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <class Tr, simt::HalfReal T, class TOut, KernelDevice Dev>
 void gemm_mma(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {

@@ -1,8 +1,8 @@
 /// The matrix product of at most 16 rows, bound by the reading of w: each weight is read once, 16 bytes an access, in every type.
 ///   out = epilogue(x·wᵀ)
-/// A block makes kCols columns of all rows; its threads share K. The tree of a sum is fixed: thread t of 128 adds the vectors t, t + 128, … of
-/// the row in order, then come the lanes of each warp (simt::warp_sum), then the four warps. So the bits of a row depend neither on how many
-/// rows there are nor on the grid. Not measured on any GPU.
+/// A block makes kCols columns of all rows; its threads share K. The tree of a sum is fixed: thread t of 128 adds the vectors t, t + 128, …
+/// of the row in order, then come the lanes of each warp (simt::warp_sum), then the four warps. So the bits of a row depend neither on how
+/// many rows there are nor on the grid. Not measured on any GPU.
 #pragma once
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/gemm/gemm_arguments.hpp>
@@ -58,19 +58,22 @@ template <Real T, KernelDevice Dev>
   return x.extent(0) <= GemmSkinnyTraits::kMaxRows && is_aligned(x, 16) && is_aligned(w, 16) && x.extent(1) * Size{sizeof(T)} % 16 == 0;
 }
 
-/// x (M <= 16, K), w (N, K), out (M, N) of T or float; rows of x and w are dense and begin on 16 bytes, K is a multiple of 16 bytes. `out` and
-/// the epilogue lie as they like. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// x (M <= 16, K), w (N, K), out (M, N) of T or float; rows of x and w are dense and begin on 16 bytes, K is a multiple of 16 bytes. `out`
+/// and the epilogue lie as they like. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <Real T, class TOut, KernelDevice Dev>
 void gemm_skinny(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
   using Tr = GemmSkinnyTraits;
   check_gemm<T, TOut, Dev>(x, w, e, out);
-  require<ArgumentError>(gemm_skinny_fits<T, Dev>(x, w),
-                         "gemm_skinny: needs at most 16 rows, found ", x.extent(0), ", and x and w with dense rows of whole 16 bytes that begin on 16 bytes");
+  require<ArgumentError>(gemm_skinny_fits<T, Dev>(x, w), "gemm_skinny: needs at most 16 rows, found ", x.extent(0),
+                         ", and x and w with dense rows of whole 16 bytes that begin on 16 bytes");
   if (out.count() == 0) return;
   auto const send = [&](auto rows) {
     constexpr int kRows = decltype(rows)::value;
     simt::launch(stream,
-                 {.name = "gemm_skinny", .grid = simt::ceil_div(out.extent(1), Tr::kCols), .block = Tr::kThreads, .shared = sizeof(GemmSkinnyShared<kRows>)},
+                 {.name = "gemm_skinny",
+                  .grid = simt::ceil_div(out.extent(1), Tr::kCols),
+                  .block = Tr::kThreads,
+                  .shared = sizeof(GemmSkinnyShared<kRows>)},
                  gemm_skinny_kernel<kRows, T, TOut, Dev>, x, w, e, out);
   };
   Size const m = x.extent(0);

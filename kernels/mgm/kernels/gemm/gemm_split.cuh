@@ -1,5 +1,5 @@
-/// The tensor-core product with K in parts, for long K and few columns, whose tiles alone would leave multiprocessors idle: each part's sums
-/// go to a layer of scratch memory, then the layers are added, in order, and finished.
+/// The tensor-core product with K in parts, for long K and few columns, whose tiles alone would leave multiprocessors idle: each part's
+/// sums go to a layer of scratch memory, then the layers are added, in order, and finished.
 ///   out = epilogue(((s_0 + s_1) + s_2) + …),   s_i = the sum over the i-th part of K
 /// How many parts there are follows from N and K alone, so that a row has the same bits whatever M is. Not measured on any GPU.
 #pragma once
@@ -44,8 +44,8 @@ void gemm_split_sum_kernel(View<float const, 3, Dev> layers, Epilogue<T, Dev> ep
 /// As gemm_mma, with scratch (parts, M, N) of float that nobody else uses until the work is done; its first extent says how many parts.
 /// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <class Tr, simt::HalfReal T, class TOut, KernelDevice Dev>
-void gemm_split(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, std::type_identity_t<View<float, 3, Dev>> scratch,
-                Out<TOut, 2, Dev> out) {
+void gemm_split(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e,
+                std::type_identity_t<View<float, 3, Dev>> scratch, Out<TOut, 2, Dev> out) {
   using Split = GemmSplitTraits;
   check_gemm<T, TOut, Dev>(x, w, e, out);
   require<ArgumentError>(gemm_mma_fits<T, Dev>(x, w), "gemm_split: x and w need dense rows that begin on 16 bytes, and K below 2^28");
@@ -53,13 +53,17 @@ void gemm_split(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Epil
   check_shape("gemm_split: scratch", scratch, any, out.extent(0), out.extent(1));
   Size const parts = scratch.extent(0), k = x.extent(1);
   require<ShapeError>(parts >= 1 && parts <= Split::kMaxParts, "gemm_split: scratch: 1 to ", Split::kMaxParts, " parts, found ", parts);
-  check_apart("gemm_split: scratch", scratch, "x", x), check_apart("gemm_split: scratch", scratch, "w", w), check_apart("gemm_split: out", out, "scratch", scratch);
+  check_apart("gemm_split: scratch", scratch, "x", x), check_apart("gemm_split: scratch", scratch, "w", w),
+      check_apart("gemm_split: out", out, "scratch", scratch);
   if (out.count() == 0) return;
   Size const part_of_k = simt::ceil_div(simt::ceil_div(k, parts), Split::kDepth) * Split::kDepth;
   View<float, 3, Dev> const layers = scratch.slice(0, 0, k > 0 ? simt::ceil_div(k, part_of_k) : 1);  // rounding up may leave no last part
   detail::send_gemm_mma<Tr, T, float, Dev>(stream, x, w, {}, part_of_k, layers);
   bool const wide = is_wide(e, out) && is_aligned(layers, 16);
-  simt::launch(stream, {.name = "gemm_split_sum", .grid = simt::ceil_div(out.extent(0) * simt::ceil_div(out.extent(1), 8), Split::kThreads), .block = Split::kThreads},
+  simt::launch(stream,
+               {.name = "gemm_split_sum",
+                .grid = simt::ceil_div(out.extent(0) * simt::ceil_div(out.extent(1), 8), Split::kThreads),
+                .block = Split::kThreads},
                gemm_split_sum_kernel<T, TOut, Dev>, View<float const, 3, Dev>(layers), e, wide, out);
 }
 

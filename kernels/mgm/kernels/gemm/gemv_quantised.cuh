@@ -1,8 +1,8 @@
 /// Few rows times weights of 8 or 4 bits (quantised.hpp), bound by the reading of w: 16 bytes an access, each read once for four rows of x.
 ///   out = epilogue(x·wᵀ),   w(n, k) = scale(n, k/128)·q(n, k)
-/// As in gemm_skinny.cuh a block makes kCols columns and its threads share K; thread t of 128 adds the vectors t, t + 128, … of the row: the
-/// products of a vector by FMA in order, then times their scale into the sum. Then come the lanes of each warp, then the four warps. So the bits
-/// of a row depend neither on how many rows there are nor on the grid. Not measured on any GPU.
+/// As in gemm_skinny.cuh a block makes kCols columns and its threads share K; thread t of 128 adds the vectors t, t + 128, … of the row:
+/// the products of a vector by FMA in order, then times their scale into the sum. Then come the lanes of each warp, then the four warps. So
+/// the bits of a row depend neither on how many rows there are nor on the grid. Not measured on any GPU.
 #pragma once
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/gemm/gemm_arguments.hpp>
@@ -36,7 +36,8 @@ MGM_DEVICE void load_eight_of(float (&to)[8], T const* row, Size k, Size end, bo
 
 template <int Bits, int kRows, class T, class TOut, class Dev>
 MGM_GLOBAL(GemvQuantisedTraits::kThreads)
-void gemv_quantised_kernel(View<T const, 2, Dev> x, QuantisedWeight<Bits, Dev> w, Epilogue<T, Dev> epilogue, bool wide, View<TOut, 2, Dev> out) {
+void gemv_quantised_kernel(View<T const, 2, Dev> x, QuantisedWeight<Bits, Dev> w, Epilogue<T, Dev> epilogue, bool wide,
+                           View<TOut, 2, Dev> out) {
   using Tr = GemvQuantisedTraits;
   using Q = Quantised<Bits>;
   constexpr int kSums = kRows * Tr::kCols, kWords = 8 / Q::kInWord;                // words of eight weights
@@ -75,14 +76,16 @@ void gemv_quantised_kernel(View<T const, 2, Dev> x, QuantisedWeight<Bits, Dev> w
   if (m < out.extent(0) && n < out.extent(1)) out(m, n) = simt::narrow<TOut>(tile::finish(epilogue, all, m, n));
 }
 
-/// x (M <= 16, K) with dense rows, w (N, K) as quantise() packs it with rows that begin on 16 bytes, out (M, N) of T or float; sums in float.
-/// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// x (M <= 16, K) with dense rows, w (N, K) as quantise() packs it with rows that begin on 16 bytes, out (M, N) of T or float; sums in
+/// float. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <int Bits, Real T, class TOut, KernelDevice Dev>
-void gemv_quantised(simt::Stream<Dev> stream, In<T, 2, Dev> x, QuantisedWeight<Bits, Dev> const& w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
+void gemv_quantised(simt::Stream<Dev> stream, In<T, 2, Dev> x, QuantisedWeight<Bits, Dev> const& w, Epilogue<T, Dev> const& e,
+                    Out<TOut, 2, Dev> out) {
   using Tr = GemvQuantisedTraits;
   using Q = Quantised<Bits>;
   Size const m = out.extent(0), n = out.extent(1), k = w.k;
-  check_shape("gemv_quantised: x", x, m, k), check_input("gemv_quantised: values", w.values), check_input("gemv_quantised: scales", w.scales);
+  check_shape("gemv_quantised: x", x, m, k), check_input("gemv_quantised: values", w.values),
+      check_input("gemv_quantised: scales", w.scales);
   require<ShapeError>(m <= Tr::kMaxRows, "gemv_quantised: x: at most ", Tr::kMaxRows, " rows, found ", m);
   check_shape("gemv_quantised: values", w.values, n, Q::row_bytes(k)), check_shape("gemv_quantised: scales", w.scales, n, Q::row_scales(k));
   require<ArgumentError>(is_aligned(w.values, 16), "gemv_quantised: values: rows must be dense and begin on 16 bytes");
@@ -94,7 +97,9 @@ void gemv_quantised(simt::Stream<Dev> stream, In<T, 2, Dev> x, QuantisedWeight<B
   auto const send = [&](auto rows) {
     constexpr int kRows = decltype(rows)::value;
     simt::launch(stream,
-                 {.name = Bits == 8 ? "gemv_int8" : "gemv_int4", .grid = {simt::ceil_div(n, Tr::kCols), simt::ceil_div(m, kRows)}, .block = Tr::kThreads,
+                 {.name = Bits == 8 ? "gemv_int8" : "gemv_int4",
+                  .grid = {simt::ceil_div(n, Tr::kCols), simt::ceil_div(m, kRows)},
+                  .block = Tr::kThreads,
                   .shared = sizeof(GemvQuantisedShared<kRows>)},
                  gemv_quantised_kernel<Bits, kRows, T, TOut, Dev>, x, w, e, is_aligned(x, 16), out);
   };

@@ -26,9 +26,9 @@ struct QuantisedWeight {
   Size k = 0;
 };
 
-/// Rounds w (N, K) to the format, on the host: scale = max|w|/q_max of its run, rounded to bf16, and q = round(w/scale), to even, at most q_max.
-/// So |w − scale·q| <= scale·(1/2 + q_max·2⁻⁸), the second part from the scale's rounding. Throws ShapeError, and NumericalError where a
-/// weight is not finite.
+/// Rounds w (N, K) to the format, on the host: scale = max|w|/q_max of its run, rounded to bf16, and q = round(w/scale), to even, at most
+/// q_max. So |w − scale·q| <= scale·(1/2 + q_max·2⁻⁸), the second part from the scale's rounding. Throws ShapeError, and NumericalError
+/// where a weight is not finite.
 template <int Bits, Real T>
 void quantise(In<T, 2, Cpu> w, Out<std::uint8_t, 2, Cpu> values, Out<bf16, 2, Cpu> scales) {
   using Q = Quantised<Bits>;

@@ -36,7 +36,9 @@ MGM_DEVICE void store_global(T* to, Vec<T, N> const& value, Site at) {
   if constexpr (sizeof(T) * N == 16) {
     unsigned part[4];
     __builtin_memcpy(part, &value, sizeof part);
-    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(part[0]), "r"(part[1]), "r"(part[2]), "r"(part[3]) : "memory");
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(part[0]), "r"(part[1]), "r"(part[2]),
+                 "r"(part[3])
+                 : "memory");
   } else {
     store<N>(to, value, at);
   }

@@ -80,7 +80,8 @@ class AsyncCopies {
     if (!used_) return {};
     Mine const& mine = of_[static_cast<std::size_t>(thread)];
     if (mine.first == mine.open.size()) return {};
-    return text("returns with ", mine.open.size() - mine.first, " asynchronous copies in flight, the first of line ", mine.open[mine.first].site.line);
+    return text("returns with ", mine.open.size() - mine.first, " asynchronous copies in flight, the first of line ",
+                mine.open[mine.first].site.line);
   }
   /// Whether [p, p + bytes) is the destination of a copy under way.
   [[nodiscard]] std::string touched(void const* p, int bytes, char const* how) const {
@@ -89,8 +90,8 @@ class AsyncCopies {
     if (offset < 0 || offset >= bytes_) return {};
     for (Size word = offset / 4; word <= (offset + bytes - 1) / 4 && word < bytes_ / 4; ++word)
       if (int const owner = owner_[static_cast<std::size_t>(word)]; owner != 0) [[unlikely]]
-        return text("the destination of an asynchronous copy is ", how, " before it was waited for; thread ", owner - 1, " issued it at line ",
-                    line_of(owner - 1, word));
+        return text("the destination of an asynchronous copy is ", how, " before it was waited for; thread ", owner - 1,
+                    " issued it at line ", line_of(owner - 1, word));
     return {};
   }
   [[nodiscard]] bool any() const { return used_; }
@@ -117,7 +118,8 @@ class AsyncCopies {
   [[nodiscard]] int line_of(int thread, Size word) const {
     Mine const& mine = of_[static_cast<std::size_t>(thread)];
     for (std::size_t i = mine.first; i < mine.open.size(); ++i)
-      if (Size const first = (mine.open[i].to - shared_) / 4; word >= first && word < first + mine.open[i].bytes / 4) return mine.open[i].site.line;
+      if (Size const first = (mine.open[i].to - shared_) / 4; word >= first && word < first + mine.open[i].bytes / 4)
+        return mine.open[i].site.line;
     return 0;
   }
 

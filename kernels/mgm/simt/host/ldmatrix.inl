@@ -13,7 +13,8 @@ MGM_DEVICE void ldmatrix_meeting(char const* what, void const* row, unsigned* ou
     auto const offset = static_cast<std::byte const*>(row) - r.shared();
     if (offset < 0 || offset + 16 > r.shape().shared)
       r.fail(text(what, ": the row that lane ", me.index % kWarp, " brings lies outside of the block's shared memory"), at);
-    if (offset % 16 != 0) r.fail(text(what, ": the row that lane ", me.index % kWarp, " brings is misaligned by ", offset % 16, " of 16 bytes"), at);
+    if (offset % 16 != 0)
+      r.fail(text(what, ": the row that lane ", me.index % kWarp, " brings is misaligned by ", offset % 16, " of 16 bytes"), at);
     if (std::string const found = r.copies().touched(row, 16, "read"); !found.empty()) [[unlikely]]
       r.fail(text(what, ": ", found), at);
     r.touch(row, 16, host::Touch::read, at);

@@ -26,7 +26,8 @@ inline void hand_out_matrices(RowOfMatrix const* const* lanes, int count, bool t
       }
   }
 }
-/// Passes over the banks that the matrix with these eight rows takes beyond its one: rows that share a 16-byte column of 128, but not the address.
+/// Passes over the banks that the matrix with these eight rows takes beyond its one: rows that share a 16-byte column of 128, but not the
+/// address.
 inline int extra_passes(RowOfMatrix const* const* lanes) {
   int most = 1;
   for (int i = 0; i < 8; ++i) {

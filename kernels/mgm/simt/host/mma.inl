@@ -16,7 +16,8 @@ MGM_DEVICE void mma_meeting(char const* what, host::MmaOperands const& mine, voi
     host::MmaOperands const* lanes[kWarp];
     for (int i = 0; i < kWarp; ++i) std::memcpy(&lanes[i], e.value[i], sizeof lanes[i]);
     for (int i = 1; i < kWarp; ++i)
-      if (lanes[i]->m != lanes[0]->m || lanes[i]->n != lanes[0]->n) r.fail(text(what, ": lane ", i, " brings other operands than lane 0"), at);
+      if (lanes[i]->m != lanes[0]->m || lanes[i]->n != lanes[0]->n)
+        r.fail(text(what, ": lane ", i, " brings other operands than lane 0"), at);
     multiply(lanes);
   }
   r.leave(e);

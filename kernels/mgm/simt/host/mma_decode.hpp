@@ -104,7 +104,8 @@ MGM_UNINSTRUMENTED inline void multiply_all_16(MmaOperands const* const* lanes) 
     for (int lane = 0; lane < 32; ++lane)
       for (int reg = 0; reg < 4; ++reg) {
         unsigned const two = lanes[lane]->a[m * 4 + reg];
-        a[kMmaTables.a16[lane][reg][0]] = widen_bits<kBrain>(two & 0xFFFFu), a[kMmaTables.a16[lane][reg][1]] = widen_bits<kBrain>(two >> 16);
+        a[kMmaTables.a16[lane][reg][0]] = widen_bits<kBrain>(two & 0xFFFFu),
+        a[kMmaTables.a16[lane][reg][1]] = widen_bits<kBrain>(two >> 16);
       }
     for (int n = 0; n < count_n; ++n) {
       if (m == 0 || count_n > kKept) unpack_right<kBrain>(lanes, n, b[n % kKept]);
