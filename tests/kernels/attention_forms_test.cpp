@@ -68,4 +68,24 @@ TYPED_TEST(AttentionDispatch, MatchesDouble) {
   });
 }
 
+#if !defined(__CUDACC__)
+/// In the tuned forms no two lanes wait for a bank of shared memory, and no sector is asked for in vain.
+TEST(AttentionForms, WaitForNoBank) {
+  constexpr AttentionCase kCases[] = {
+      {1, 130, 4, 4, 128}, {1, 70, 8, 1, 256}, {70, 70, 2, 1, 64}, {40, 40, 1, 1, 128}, {40, 40, 1, 1, 256}};
+  for (AttentionCase const& c : kCases) {
+    Context<Simt> ctx({.threads = 1, .machine = {.count = true}});
+    AttentionInputs<bf16> const in(c, 16, 16);  // rows begin with sectors
+    support::OnDevice const q(ctx, in.q); support::OnDevice const k(ctx, in.k); support::OnDevice const v(ctx, in.v);
+    support::OnDevice const out(ctx, in.out);
+    auto const work = ctx.empty<float>(Extents{kernels::attention_workspace<bf16, Simt>(true, q.view(), k.view(), v.view(), out.view())});
+    kernels::attention<bf16, Simt>(ctx.stream(), true, q.view(), k.view(), v.view(), 0.25f, true, work, out.view());
+    auto const counted = ctx.machine().counters();
+    EXPECT_EQ(counted.shared_passes, counted.shared_least) << c.name();
+    EXPECT_EQ(counted.global_sectors, counted.global_least) << c.name();
+    EXPECT_EQ(ctx.machine().ldmatrix_passes().extra, 0) << c.name();
+  }
+}
+#endif
+
 }  // namespace
