@@ -9,7 +9,7 @@
 set(MGM_CUDA_ARCHITECTURES "80;90a-real")
 
 # the folders' families of launchers: kernels/mgm/kernels/instances/<family>.hpp
-set(MGM_CUDA_FAMILIES norm gemm attention mining conv elementwise)
+set(MGM_CUDA_FAMILIES norm gemm attention mining mixture conv elementwise)
 
 # A static library: of its kernels, a program holds the families that it calls.
 function(mgm_cuda_library name)
@@ -47,7 +47,8 @@ function(mgm_instantiate)
   if(NOT TARGET mgm_cuda_common)  # CUDA's host side, and what kernels of every type need in float
     mgm_cuda_file(${folder}/runtime.cu "#include <mgm/simt/runtime.hpp>\n")
     mgm_cuda_file(${folder}/elementwise_f32.cu "#include <mgm/kernels/instances/elementwise.hpp>\nMGM_DEFINE_INSTANCES(MGM_ELEMENTWISE)\n")
-    mgm_cuda_library(mgm_cuda_common ${folder}/runtime.cu ${folder}/elementwise_f32.cu)
+    mgm_cuda_file(${folder}/untyped.cu "#include <mgm/kernels/instances/untyped.hpp>\nMGM_DEFINE_UNTYPED\n")
+    mgm_cuda_library(mgm_cuda_common ${folder}/runtime.cu ${folder}/elementwise_f32.cu ${folder}/untyped.cu)
   endif()
   foreach(dtype ${arg_DTYPES})
     if(NOT dtype MATCHES "^(f32|bf16|f16)$")

@@ -7,6 +7,7 @@
 
 #include <mgm/nn/linear.hpp>
 #include <mgm/ops/elementwise.hpp>
+#include <mgm/ops/mixture.hpp>
 
 namespace mgm::inline v0::nn {
 
@@ -68,6 +69,9 @@ struct Mixture {
     Size const rows = n.extent(0), width = n.extent(1);
     auto logits = ctx.template empty<float>(Extents{rows, config.experts});  // (P, E)
     router.into(ctx, n, logits.view());
+    if constexpr (KernelDevice<Dev>) {
+      if (rows <= kFewRows && config.top <= ops::kMostRoutedExperts && dense()) return few(ctx, n, logits, x);
+    }
     auto const chosen = route(ctx.on_host(logits.view()));                   // for each expert its rows and their weights
     auto sum = ctx.template empty<float>(Extents{rows, width});              // (P, H): rounded to T once, with the residual
     ops::fill<float>(ctx, 0, sum.view());
@@ -83,6 +87,9 @@ struct Mixture {
     ops::add_sum<T, Dev>(ctx, sum, x);
   }
 
+  /// Up to so many rows the choice stays on a device of kernels, and each row reads the weights of its experts; not measured yet.
+  static constexpr Size kFewRows = 8;
+
   template <class Visit>
   void parameters(Visit&& visit) {
     visit("gate", router);
@@ -94,6 +101,19 @@ struct Mixture {
   std::vector<GatedMlp<T, Dev>> experts;
 
  private:
+  /// Whether all matrices lie as the kernels for few rows read them.
+  [[nodiscard]] bool dense() const {
+    return std::all_of(experts.begin(), experts.end(), [](auto const& e) {
+      return e.gate.weight.view().contiguous() && e.up.weight.view().contiguous() && e.down.weight.view().contiguous();
+    });
+  }
+  void few(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Out<T, 2, Dev> x) const
+    requires KernelDevice<Dev>
+  {
+    std::vector<ops::ExpertWeights<T>> list;
+    for (auto const& e : experts) list.push_back({e.gate.weight.view().data(), e.up.weight.view().data(), e.down.weight.view().data()});
+    ops::mixture<T, Dev>(ctx, n, logits, config.top, list, config.ffn, Activation::silu, x);
+  }
   struct Share {
     std::vector<int> rows;
     std::vector<float> weights;

@@ -1,8 +1,7 @@
 /// What devices of kernels do with pixels: the two passes of Pillow's resize, and the bilinear views (kernels/pixels/). On the CPU pictures
 /// are made ready by io/pixels.hpp; models/device_pixels.hpp joins the two.
 #pragma once
-#include <mgm/kernels/pixels/bilinear.cuh>
-#include <mgm/kernels/pixels/resize.cuh>
+#include <mgm/kernels/instances/untyped.hpp>
 #include <mgm/mem/context.hpp>
 
 namespace mgm::inline v0::ops {
