@@ -7,10 +7,10 @@
 
 namespace mgm::inline v0 {
 
-enum class Stage { load, encode, prefill, decode };
+enum class Stage { load, encode, prefill, decode, denoise, paint };
 
 [[nodiscard]] constexpr std::string_view name(Stage s) {
-  constexpr std::string_view kNames[] = {"load", "encode", "prefill", "decode"};
+  constexpr std::string_view kNames[] = {"load", "encode", "prefill", "decode", "denoise", "paint"};
   return kNames[static_cast<int>(s)];
 }
 

@@ -1,4 +1,4 @@
-/// One layer of CLIP's vision transformer (Radford et al. 2021, arXiv:2103.00020).
+/// One layer of CLIP's transformers, for pictures and for text (Radford et al. 2021, arXiv:2103.00020).
 #pragma once
 #include <cmath>
 
@@ -9,13 +9,15 @@
 namespace mgm::inline v0::nn {
 
 /// h += Wo·attention(LN₁ h);  h += fc2(act(fc1(LN₂ h))).
-/// h (views·tokens, C): tokens attend within their own view, without a mask. Works in place.
+/// h (views·tokens, C): tokens attend within their own view, to all of it, or with `causal` to none that comes later.
+/// Works in place.
 template <Real T, Device Dev = DefaultDevice>
 struct ClipBlock {
   struct Config {
     Size width, heads, ffn;
     float eps = 1e-5f;
     Activation activation = Activation::quick_gelu;
+    bool causal = false;  ///< text: a token sees those before it and itself
   };
   ClipBlock(Context<Dev>& ctx, Config c)
       : config(c),
@@ -31,7 +33,8 @@ struct ClipBlock {
       auto mixed = ctx.template empty<T>(Extents{h.extent(0), width});         // (views·tokens, C)
       for (Size i = 0; i < views; ++i) {
         auto const heads = [&](auto const& t) { return t.slice(0, i * tokens, tokens).reshape(Extents{tokens, config.heads, d}); };
-        ops::attention<T, Dev>(ctx, heads(queries), heads(keys), heads(values), 1 / std::sqrt(static_cast<float>(d)), false, heads(mixed));
+        ops::attention<T, Dev>(ctx, heads(queries), heads(keys), heads(values), 1 / std::sqrt(static_cast<float>(d)), config.causal,
+                               heads(mixed));
       }
       out.into(ctx, mixed, h, {.residual = h});
     }

@@ -52,4 +52,31 @@ struct RmsNorm {
   float eps, offset;
 };
 
+/// GroupNorm over a map, then SiLU if asked for: (N, C) -> (N, C).
+template <Real T, Device Dev = DefaultDevice>
+struct GroupNorm {
+  struct Config {
+    Size width, groups = 32;
+    float eps = 1e-5f;
+  };
+  GroupNorm(Context<Dev>&, Config c) : weight(Extents{c.width}), bias(Extents{c.width}), groups(c.groups), eps(c.eps) {
+    require<ConfigError>(c.groups >= 1 && c.width % c.groups == 0, "group norm: ", c.width, " channels do not divide into ", c.groups, " groups");
+  }
+
+  [[nodiscard]] Tensor<T, 2, Dev> operator()(Context<Dev>& ctx, In<T, 2, Dev> x, bool silu = false) const {
+    auto out = ctx.template empty<T>(x.extents());  // (N, C)
+    ops::group_norm(ctx, x, groups, weight.view(), bias.view(), eps, silu, out.view());
+    return out;
+  }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    visit("weight", weight);
+    visit("bias", bias);
+  }
+
+  Parameter<T, 1, Dev> weight, bias;  // (C)
+  Size groups;
+  float eps;
+};
+
 }  // namespace mgm::inline v0::nn

@@ -2,6 +2,7 @@
 #pragma once
 #include <mgm/cpu/depthwise.hpp>
 #include <mgm/cpu/patches.hpp>
+#include <mgm/cpu/unfold.hpp>
 #include <mgm/kernels/instances/conv.hpp>
 #include <mgm/mem/context.hpp>
 
@@ -37,6 +38,15 @@ void depthwise_conv7_norm(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 2, Dev> weig
   if constexpr (std::same_as<Dev, Cpu>) cpu::depthwise_conv7_norm<T>(ctx.executor(), x, weight, bias, gain, norm_bias, eps, out);
   else if (ctx.tuned()) kernels::depthwise_conv7_norm_tuned<T, Dev>(ctx.stream(), x, weight, bias, gain, norm_bias, eps, out);
   else kernels::depthwise_conv7_norm<T, Dev>(ctx.stream(), x, weight, bias, gain, norm_bias, eps, out);
+}
+
+/// The taps beneath output pixels first, first + 1, … of a window over a map, in (ky, kx, c) order, zero outside: a convolution is one product
+/// of such rows.   map (H, W, C), channels dense -> out (n, side²·C). Throws ShapeError.
+template <Real T, Device Dev>
+void unfold(Context<Dev>& ctx, In<T, 3, Dev> map, Window const& window, Size first, Out<T, 2, Dev> out) {
+  check_shape("unfold: out", out, any, Size{window.side} * window.side * map.extent(2));
+  if constexpr (std::same_as<Dev, Cpu>) cpu::unfold<T>(ctx.executor(), map, window, first, out);
+  else kernels::unfold<T, Dev>(ctx.stream(), map, window, first, out);
 }
 
 }  // namespace mgm::inline v0::ops

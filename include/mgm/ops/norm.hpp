@@ -1,5 +1,6 @@
 /// Normalisations over the last axis.
 #pragma once
+#include <mgm/cpu/group_norm.hpp>
 #include <mgm/cpu/norm.hpp>
 #include <mgm/kernels/instances/norm.hpp>
 #include <mgm/mem/context.hpp>
@@ -25,6 +26,22 @@ void rms_norm(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 1, Dev> gain, float eps,
   check_shape("rms_norm: out", out, x.extent(0), x.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::rms_norm<T>(ctx.executor(), x, gain, eps, offset, out);
   else kernels::rms_norm<T, Dev>(ctx.stream(), x, gain, eps, offset, out);
+}
+
+/// out = act((x − mean_g) / sqrt(var_g + eps) · gain + bias), mean and variance over all rows and the C/groups channels of each group; act is
+/// SiLU or nothing.   x, out (N, C), gain, bias (C); `out` may be x. Throws ShapeError.
+template <Real T, Device Dev>
+void group_norm(Context<Dev>& ctx, In<T, 2, Dev> x, Size groups, In<T, 1, Dev> gain, In<T, 1, Dev> bias, float eps, bool silu, Out<T, 2, Dev> out) {
+  require<ShapeError>(groups >= 1 && x.extent(1) % groups == 0, "group_norm: ", x.extent(1), " channels do not divide into ", groups, " groups");
+  check_shape("group_norm: gain", gain, x.extent(1));
+  check_shape("group_norm: bias", bias, x.extent(1));
+  check_shape("group_norm: out", out, x.extent(0), x.extent(1));
+  if constexpr (std::same_as<Dev, Cpu>) {
+    cpu::group_norm<T>(ctx.executor(), x, groups, gain, bias, eps, silu, out);
+  } else {
+    auto const scratch = ctx.template empty<kernels::Moments>(kernels::group_norm_scratch(x.extent(0), groups));
+    kernels::group_norm<T, Dev>(ctx.stream(), x, groups, gain, bias, eps, silu, scratch.view(), out);
+  }
 }
 
 }  // namespace mgm::inline v0::ops

@@ -4,9 +4,11 @@
 #include <mgm/kernels/conv/depthwise_norm_tile.cuh>
 #include <mgm/kernels/conv/norm_patches.cuh>
 #include <mgm/kernels/conv/patches.cuh>
+#include <mgm/kernels/conv/unfold.cuh>
 #include <mgm/kernels/instances/instances.hpp>
 
 #define MGM_CONV(TEMPLATE, T)                                                                                                          \
+  TEMPLATE void unfold<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, Window const&, Size, Out<T, 2, Cuda>);                             \
   TEMPLATE void patches<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, Size, Out<T, 2, Cuda>);                                           \
   TEMPLATE void norm_patches<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, In<T, 1, Cuda>, In<T, 1, Cuda>, float, Size, Out<T, 2, Cuda>); \
   TEMPLATE void depthwise_conv7_norm<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, In<T, 2, Cuda>, In<T, 1, Cuda>, In<T, 1, Cuda>,      \

@@ -1,0 +1,181 @@
+/// The network that predicts the noise in latents, for a time and a prompt: Stable Diffusion's UNet (Rombach et al. 2022, arXiv:2112.10752;
+/// Podell et al. 2023, arXiv:2307.01952).
+#pragma once
+#include <cmath>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <mgm/models/diffusion/unet_config.hpp>
+#include <mgm/nn/resnet_block.hpp>
+#include <mgm/nn/spatial_transformer.hpp>
+
+namespace mgm::inline v0::models {
+
+/// [cos(s·f_i), sin(s·f_i)], f_i = 10000^(−i/half), half = width / 2: in float, as the networks were trained.
+[[nodiscard]] inline std::vector<float> sinusoid(float s, Size width) {
+  Size const half = width / 2;
+  std::vector<float> out(static_cast<std::size_t>(width));
+  for (Size i = 0; i < half; ++i) {
+    float const angle = s * std::exp(-std::log(10000.0f) * static_cast<float>(i) / static_cast<float>(half));
+    out[static_cast<std::size_t>(i)] = std::cos(angle), out[static_cast<std::size_t>(half + i)] = std::sin(angle);
+  }
+  return out;
+}
+
+template <Real T, Device Dev = DefaultDevice>
+class Unet {
+ public:
+  using Config = UnetConfig;
+  using Map = Tensor<T, 3, Dev>;
+
+  Unet(Context<Dev>& ctx, Config c)
+      : config_(std::move(c)), conv_in_(ctx, {config_.in, config_.widths.front()}), time_(ctx, config_.widths.front(), config_.time()),
+        norm_out_(ctx, {config_.widths.front(), config_.groups, config_.eps}), conv_out_(ctx, {config_.widths.front(), config_.out}) {
+    auto const& w = config_.widths;
+    std::size_t const levels = w.size();
+    if (config_.added > 0) added_.emplace(ctx, config_.added, config_.time());
+    if (config_.guidance_width > 0) guidance_.emplace(ctx, typename nn::Linear<T, Dev>::Config{config_.guidance_width, w.front(), false});
+    for (std::size_t i = 0; i < levels; ++i) {
+      Block& block = down_.emplace_back();
+      for (Size j = 0; j < config_.layers[i]; ++j) block.add(ctx, config_, j == 0 && i > 0 ? w[i - 1] : w[i], i, config_.down_attends[i]);
+      if (i + 1 < levels) block.resample.emplace(ctx, typename nn::Conv2d<T, Dev>::Config{w[i], w[i]});
+    }
+    middle_.add(ctx, config_, w.back(), levels - 1, true), middle_.add(ctx, config_, w.back(), levels - 1, false);
+    for (std::size_t k = 0; k < levels; ++k) {
+      std::size_t const i = levels - 1 - k;
+      Block& block = up_.emplace_back();
+      for (Size j = 0; j <= config_.layers[i]; ++j) {
+        Size const below = j > 0 ? w[i] : k > 0 ? w[i + 1] : w[i], skip = j == config_.layers[i] && i > 0 ? w[i - 1] : w[i];
+        block.add(ctx, config_, below + skip, i, config_.up_attends[k]);
+      }
+      if (i > 0) block.resample.emplace(ctx, typename nn::Conv2d<T, Dev>::Config{w[i], w[i]});
+    }
+  }
+
+  [[nodiscard]] Config const& config() const { return config_; }
+  /// Steps that one call reports.
+  [[nodiscard]] Size blocks() const { return static_cast<Size>(down_.size() + up_.size()) + 1; }
+
+  /// (1, time): silu of the time's embedding, with what else conditions all blocks. `added` (1, config.added) where the model takes it;
+  /// `guidance` (1, guidance_width), or empty.
+  [[nodiscard]] Tensor<T, 2, Dev> embed(Context<Dev>& ctx, double timestep, In<T, 2, Dev> added, In<T, 2, Dev> guidance = {}) const {
+    auto const wave = rounded(ctx, sinusoid(static_cast<float>(timestep), config_.widths.front()));               // (1, C₀)
+    if (guidance_ && guidance.data()) return finish(ctx, (*guidance_)(ctx, guidance, {.residual = wave}), added);
+    return finish(ctx, wave, added);
+  }
+  /// A row of float on the device, as T.
+  [[nodiscard]] static Tensor<T, 2, Dev> rounded(Context<Dev>& ctx, std::vector<float> const& row) {
+    Extents const shape{Size{1}, static_cast<Size>(row.size())};
+    auto out = ctx.template empty<T>(shape);
+    ops::convert<T, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(row.data(), shape)), out.view());
+    return out;
+  }
+
+  /// x (h, w, in), silu_emb as `embed` makes it, text (M, text) -> (h·w, out) in float. Throws ShapeError, Cancelled.
+  [[nodiscard]] Tensor<float, 2, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text) const {
+    check_shape("unet: x", x, any, any, config_.in), check_shape("unet: text", text, any, config_.text);
+    Size const rows = x.extent(0), cols = x.extent(1);
+    std::vector<Map> skips;
+    skips.push_back(conv_in_(ctx, x, Window::same(3, rows, cols)));                                               // (h, w, C₀)
+    for (auto const& block : down_) {
+      for (std::size_t j = 0; j < block.resnets.size(); ++j) skips.push_back(block.run(ctx, j, skips.back(), silu_emb, text));
+      if (block.resample) skips.push_back((*block.resample)(ctx, skips.back(), Window::halved(skips.back().extent(0), skips.back().extent(1))));
+      ctx.step();
+    }
+    Map h = middle_.run(ctx, 1, middle_.run(ctx, 0, skips.back(), silu_emb, text), silu_emb, text);
+    ctx.step();
+    for (auto const& block : up_) {
+      for (std::size_t j = 0; j < block.resnets.size(); ++j) {
+        h = block.run(ctx, j, joined(ctx, h, skips.back()), silu_emb, text);
+        skips.pop_back();
+      }
+      if (block.resample) h = (*block.resample)(ctx, h, Window::resampled(3, skips.back().extent(0), skips.back().extent(1)));
+      ctx.step();
+    }
+    auto const n = norm_out_(ctx, h.reshape(Extents{rows * cols, h.extent(2)}), true);                            // (h·w, C₀)
+    auto out = ctx.template empty<float>(Extents{rows * cols, config_.out});                                      // (h·w, out)
+    conv_out_.into(ctx, n.reshape(h.extents()), Window::same(3, rows, cols), out.view());
+    return out;
+  }
+
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    visit("conv_in", conv_in_);
+    visit("time_embedding", time_);
+    if (guidance_) visit("time_embedding.cond_proj", *guidance_);
+    if (added_) visit("add_embedding", *added_);
+    for (std::size_t i = 0; i < down_.size(); ++i) down_[i].parameters(visit, text("down_blocks.", i), "downsamplers.0.conv");
+    middle_.parameters(visit, "mid_block", "");
+    for (std::size_t i = 0; i < up_.size(); ++i) up_[i].parameters(visit, text("up_blocks.", i), "upsamplers.0.conv");
+    visit("conv_norm_out", norm_out_);
+    visit("conv_out", conv_out_);
+  }
+
+ private:
+  /// linear_2(silu(linear_1(·))).
+  struct Embedding {
+    Embedding(Context<Dev>& ctx, Size in, Size out) : first(ctx, {in, out}), second(ctx, {out, out}) {}
+    template <class Visit>
+    void parameters(Visit&& visit) {
+      visit("linear_1", first);
+      visit("linear_2", second);
+    }
+    nn::Linear<T, Dev> first, second;
+  };
+  /// Resnets, each followed by a transformer where the level has them, and a change of size behind.
+  struct Block {
+    void add(Context<Dev>& ctx, Config const& c, Size in, std::size_t level, bool attends) {
+      resnets.emplace_back(ctx, typename nn::ResnetBlock<T, Dev>::Config{in, c.widths[level], c.time(), c.groups, c.eps});
+      if (attends)
+        transformers.emplace_back(ctx, typename nn::SpatialTransformer<T, Dev>::Config{c.widths[level], c.text, c.heads[level], c.transformer_layers[level], c.groups});
+    }
+    Map run(Context<Dev>& ctx, std::size_t j, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text) const {
+      auto y = resnets[j](ctx, x, silu_emb);                                                                      // (h, w, C)
+      if (j < transformers.size()) transformers[j](ctx, text, y);
+      return y;
+    }
+    template <class Visit>
+    void parameters(Visit&& visit, std::string const& name, std::string_view resample_name) {
+      for (std::size_t j = 0; j < transformers.size(); ++j) visit(text(name, ".attentions.", j), transformers[j]);
+      for (std::size_t j = 0; j < resnets.size(); ++j) visit(text(name, ".resnets.", j), resnets[j]);
+      if (resample) visit(text(name, ".", resample_name), *resample);
+    }
+    std::vector<nn::ResnetBlock<T, Dev>> resnets;
+    std::vector<nn::SpatialTransformer<T, Dev>> transformers;
+    std::optional<nn::Conv2d<T, Dev>> resample;
+  };
+
+  /// Channels of a, then of b: (h, w, Ca + Cb).
+  static Map joined(Context<Dev>& ctx, Map const& a, Map const& b) {
+    Size const pixels = a.extent(0) * a.extent(1), left = a.extent(2), right = b.extent(2);
+    auto out = ctx.template empty<T>(Extents{a.extent(0), a.extent(1), left + right});
+    auto const rows = out.reshape(Extents{pixels, left + right});
+    ops::copy<T, Dev>(ctx, a.reshape(Extents{pixels, left}), rows.slice(1, 0, left));
+    ops::copy<T, Dev>(ctx, b.reshape(Extents{pixels, right}), rows.slice(1, left, right));
+    return out;
+  }
+  Tensor<T, 2, Dev> finish(Context<Dev>& ctx, In<T, 2, Dev> wave, In<T, 2, Dev> added) const {
+    require<ShapeError>(added_.has_value() == (added.data() != nullptr), "unet: this model ", added_ ? "needs" : "takes no", " pooled text and sizes");
+    auto const hidden = time_.first(ctx, wave, {.activation = Activation::silu});                                 // (1, time)
+    if (!added_) return time_.second(ctx, hidden, {.activation = Activation::silu});
+    Extents const row{Size{1}, config_.time()};
+    auto const base = time_.second(ctx, hidden, {.residual = added_->second.bias.view().reshape(row)});           // (1, time), both biases in it
+    auto const sizes = added_->first(ctx, added, {.activation = Activation::silu});                               // (1, time)
+    auto out = ctx.template empty<T>(row);                                                                        // (1, time)
+    ops::linear(ctx, sizes, added_->second.weight.view(), Epilogue<T, Dev>{.bias = base.reshape(Extents{row[1]}), .activation = Activation::silu}, out.view());
+    return out;
+  }
+
+  Config config_;
+  nn::Conv2d<T, Dev> conv_in_;
+  Embedding time_;
+  std::optional<Embedding> added_;
+  std::optional<nn::Linear<T, Dev>> guidance_;
+  std::vector<Block> down_, up_;
+  Block middle_;
+  nn::GroupNorm<T, Dev> norm_out_;
+  nn::Conv2d<T, Dev> conv_out_;
+};
+
+}  // namespace mgm::inline v0::models
