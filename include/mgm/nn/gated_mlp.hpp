@@ -70,7 +70,7 @@ struct Mixture {
     auto logits = ctx.template empty<float>(Extents{rows, config.experts});  // (P, E)
     router.into(ctx, n, logits.view());
     if constexpr (KernelDevice<Dev>) {
-      if (rows <= kFewRows && config.top <= ops::kMostRoutedExperts && dense()) return few(ctx, n, logits, x);
+      if (on_device(ctx, n, logits, x)) return;
     }
     auto const chosen = route(ctx.on_host(logits.view()));                   // for each expert its rows and their weights
     auto sum = ctx.template empty<float>(Extents{rows, width});              // (P, H): rounded to T once, with the residual
@@ -107,12 +107,24 @@ struct Mixture {
       return e.gate.weight.view().contiguous() && e.up.weight.view().contiguous() && e.down.weight.view().contiguous();
     });
   }
-  void few(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Out<T, 2, Dev> x) const
+  /// The rest, where a form of the kernels takes these rows without asking the host; false where none does.
+  bool on_device(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Out<T, 2, Dev> x) const
     requires KernelDevice<Dev>
   {
+    if (config.top > ops::kMostRoutedExperts || !dense()) return false;
     std::vector<ops::ExpertWeights<T>> list;
     for (auto const& e : experts) list.push_back({e.gate.weight.view().data(), e.up.weight.view().data(), e.down.weight.view().data()});
-    ops::mixture<T, Dev>(ctx, n, logits, config.top, list, config.ffn, Activation::silu, x);
+    if (n.extent(0) <= kFewRows) {
+      ops::mixture<T, Dev>(ctx, n, logits, config.top, list, config.ffn, Activation::silu, x);
+      return true;
+    }
+    if constexpr (sizeof(T) == 2) {
+      if (ctx.tuned() && ops::fits_mixture_grouped<T, Dev>(n, list, config.ffn)) {
+        ops::mixture_grouped<T, Dev>(ctx, n, logits, config.top, list, config.ffn, Activation::silu, x);
+        return true;
+      }
+    }
+    return false;
   }
   struct Share {
     std::vector<int> rows;
