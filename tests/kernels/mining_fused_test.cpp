@@ -89,7 +89,7 @@ void check(support::MiningCase<T> const& c, Inputs<T> const& in, Mined<T> const&
   Size const cells = s.candidates(), channels = s.channels();
   double pixels = 0, terms = 0;
   for (auto const& r : c.reach) pixels = std::max(pixels, double(r.rows * r.cols));
-  for (auto const& map : s.maps) terms = std::max(terms, 8 * std::ceil(double(map[2]) / 128) + 5);  // a lane's, then the warp's
+  for (auto const& map : s.maps) terms = std::max(terms, 4 * std::ceil(double(map[2]) / 128) + 5);  // a lane's, then the warp's
   // R: the largest difference of two pixels' numbers, so also of one and κ; X: the largest number. A sum of products errs by `terms` + 3
   // roundings, its interpolation by 14; κ's share of the norm twice; stages are joined by 8·6 more. All relative to R² a channel.
   double const R = c.span, X = c.widest, sum_error = (terms + 8) * kU * R;
@@ -191,6 +191,21 @@ TYPED_TEST(MiningFused, WeighsAllCellsAlikeWithoutAQuery) {
     for (Size j = 0; j < 16; ++j) ASSERT_EQ(none.p.view()(0, j), 0.0625f);  // NaN -> 0, the same for all cells
   });
 }
+
+#if !defined(__CUDACC__)
+/// At the widths of the published models no bank of shared memory is asked twice, and no sector of memory moves half empty.
+TEST(MiningFusedTraffic, IsTheLeast) {
+  Context<Simt> ctx({.threads = 1, .machine = {.count = true}});
+  support::Numbers numbers(1);
+  MiningShape const s{{1, 1}, {8, 8}, {{8, 8, 192}, {4, 4, 384}, {2, 2, 768}, {1, 1, 1536}}, 0, 0, 0, 0};
+  support::MiningCase<bf16> const c(ctx, s, support::dense_maps<bf16>(numbers, s));
+  (void)mine(ctx, c, Inputs<bf16>(numbers, s, 2), {s.grid});
+  auto const moved = ctx.machine().counters();
+  EXPECT_GT(moved.shared_least, 0);
+  EXPECT_EQ(moved.shared_passes, moved.shared_least);
+  EXPECT_EQ(moved.global_sectors, moved.global_least);
+}
+#endif
 
 TEST(MiningForms, AreChosenByShapeTypeAndSharedMemory) {
   using kernels::MiningForm;

@@ -107,22 +107,20 @@ MGM_DEVICE void FusedToken<T, Dev>::products(float const* u) const {
     for (int a = first_pixel(s); a < s.rows * s.cols; a += Tr::kWarps) {
       int const right = a % s.cols + 1 < s.cols ? s.channels : 0, down = a / s.cols + 1 < s.rows ? s.cols * s.channels : 0;
       float sums[8] = {};
-      for (int c = kVec * simt::lane_idx(); c < s.channels; c += kVec * simt::kWarp) {
+      for (int c = 4 * simt::lane_idx(); c < s.channels; c += 4 * simt::kWarp) {  // 16 bytes of u a lane: no sector is half used
         T const* const here = at(s, a) + c;
-        auto const p = simt::load<kVec>(here);                                // (kVec)
-        float v[kVec];
-        MGM_UNROLL for (int i = 0; i < kVec; i += 4) {
-          auto const q = simt::load_readonly<4>(u + s.channel + c + i);
-          MGM_UNROLL for (int k = 0; k < 4; ++k) {
-            float const x = v[i + k] = simt::widen(p[i + k]) - kappa;
-            sums[MinedPixel::dot] = simt::fma(q[k], x, sums[MinedPixel::dot]);
-            sums[MinedPixel::sum] += x;
-            sums[MinedPixel::own] = simt::fma(x, x, sums[MinedPixel::own]);
-          }
+        auto const p = simt::load<4>(here);                                   // (4)
+        auto const q = simt::load_readonly<4>(u + s.channel + c);             // (4)
+        float v[4];
+        MGM_UNROLL for (int i = 0; i < 4; ++i) {
+          v[i] = simt::widen(p[i]) - kappa;
+          sums[MinedPixel::dot] = simt::fma(q[i], v[i], sums[MinedPixel::dot]);
+          sums[MinedPixel::sum] += v[i];
+          sums[MinedPixel::own] = simt::fma(v[i], v[i], sums[MinedPixel::own]);
         }
         if (s.between == 0) continue;
-        auto const pb = simt::load<kVec>(here + right), pd = simt::load<kVec>(here + down), pe = simt::load<kVec>(here + right + down);
-        MGM_UNROLL for (int i = 0; i < kVec; ++i) {
+        auto const pb = simt::load<4>(here + right), pd = simt::load<4>(here + down), pe = simt::load<4>(here + right + down);
+        MGM_UNROLL for (int i = 0; i < 4; ++i) {
           float const b = simt::widen(pb[i]) - kappa, d = simt::widen(pd[i]) - kappa, e = simt::widen(pe[i]) - kappa;
           sums[MinedPixel::right] = simt::fma(v[i], b, sums[MinedPixel::right]);
           sums[MinedPixel::down] = simt::fma(v[i], d, sums[MinedPixel::down]);
