@@ -251,6 +251,23 @@ TEST(Races, SharedMemoryIsReadAfterItIsWritten) {
                [](int* to) { to[simt::thread_idx()] = simt::shared<Words>().at[100]; }, &out[0]);
 }
 
+TEST(Races, NobodyTouchesWhatLiesBesideSharedMemory) {
+  int out[32];
+  simt::LaunchShape const shape{.name = "tile", .grid = 1, .block = 32, .shared = sizeof(Words)};
+  expect_found(shape, {"simt: kernel tile, block (0, 0, 0), thread 31, races_test.cpp:", "reads 4 bytes at offset 1024 of shared memory, which has 1024"},
+               [](int* to) {
+                 int* const s = simt::shared<Words>().at;
+                 s[224 + simt::thread_idx()] = 1;
+                 simt::sync_warp();
+                 to[simt::thread_idx()] = s[225 + simt::thread_idx()];
+               },
+               &out[0]);
+  expect_found(shape, {"thread 0, races_test.cpp:", "writes 4 bytes at offset -4 of shared memory"},
+               [] { simt::shared<Words>().at[simt::thread_idx() - 1] = 1; });
+  expect_found(shape, {"thread 31, races_test.cpp:", "writes 16 bytes at offset 1024 of shared memory"},
+               [] { simt::store<4>(&simt::shared<Words>().at[132 + 4 * simt::thread_idx()], simt::Vec<int, 4>{}); });
+}
+
 /// Without clocks, a missing barrier shows in the results as soon as threads change at accesses.
 TEST(Preemption, ShowsAMissingBarrierInTheResults) {
   auto const halves = [](int* to, bool right) {

@@ -23,7 +23,8 @@
 
 namespace mgm::inline v0::simt::host {
 
-/// One launch, shared by the OS threads that run its blocks.
+/// One launch, shared by the OS threads that run its blocks. (A cooperative launch would take a Runner for each of its blocks and `step` them in
+/// turn on one OS thread, until all are done or none has moved.)
 struct Launch {
   Machine& machine;
   LaunchShape const& shape;
@@ -229,7 +230,7 @@ class Runner {
   Fiber scheduler_;
   std::exception_ptr thrown_;
   std::uint64_t random_ = 1;
-  static constexpr std::size_t kGuard = 256;
+  static constexpr std::size_t kGuard = Watch::kGuard;
 };
 
 }  // namespace mgm::inline v0::simt::host

@@ -65,6 +65,8 @@ struct LaunchWatch {
 /// One block's view.
 class Watch {
  public:
+  static constexpr std::uintptr_t kGuard = 256;  ///< bytes on both sides of shared memory that nobody may touch
+
   void begin(LaunchWatch& launch, std::uint32_t block, int threads, std::byte const* shared, Size bytes) {
     launch_ = &launch, block_ = block % (1u << 22), threads_ = static_cast<std::size_t>(threads);
     shared_ = reinterpret_cast<std::uintptr_t>(shared), bytes_ = static_cast<std::uintptr_t>(bytes);
@@ -76,6 +78,11 @@ class Watch {
   /// Whether the access is in order; if not, `finding` says why not.
   bool access(int thread, std::uintptr_t at, int bytes, Touch touch, std::uint32_t where) {
     bool const shared = at - shared_ < bytes_;
+    if (at - shared_ + kGuard < bytes_ + 2 * kGuard && at - shared_ + static_cast<unsigned>(bytes) - 1 >= bytes_) [[unlikely]] {
+      finding_ = text(touch == Touch::write || touch == Touch::atomic_write ? "writes " : "reads ", bytes, " bytes at offset ",
+                      static_cast<std::intptr_t>(at - shared_), " of shared memory, which has ", bytes_);
+      return false;
+    }
     bool const write = touch == Touch::write || touch == Touch::atomic_write, atomic = touch >= Touch::atomic_read;
     Access const me{block_ * 1024 + static_cast<std::uint32_t>(thread), stamp_[static_cast<std::size_t>(thread)], where | (atomic ? 1u : 0u)};
     Shadow& shadow = shared ? own_ : launch_->global;
@@ -122,14 +129,6 @@ class Watch {
     for (auto const& [block, stamps] : *it->second)
       if (block == block_) mine.own = join(mine.own, stamps);
   }
-  /// What a grid barrier hands out.
-  void meet_grid(int thread, BlocksRef const& all) {
-    Past& mine = past_[static_cast<std::size_t>(thread)];
-    mine.others = join(mine.others, all);
-    for (auto const& [block, stamps] : *all)
-      if (block == block_) mine.own = join(mine.own, stamps);
-  }
-  [[nodiscard]] std::uint32_t block() const { return block_; }
 
  private:
   [[nodiscard]] bool before(Access const& then, Access const& now) const {
