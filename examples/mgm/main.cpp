@@ -111,6 +111,21 @@ void add_eval_options(CLI::App& app, Options& o) {
   app.add_flag("--blur-aux", o.blur_aux, "the high-resolution picture holds no more than the low-resolution one");
 }
 
+void add_draw_options(CLI::App& app, Options& o) {
+  app.add_option("GENERATOR", o.model, "a diffusers folder of the Stable Diffusion family")->required();
+  app.add_option("--prompt", o.prompt, "what to draw")->required();
+  app.add_option("-o,--output", o.output, "PNG to write")->required();
+  app.add_option("--negative", o.negative, "what not to draw; absent and empty differ for SDXL");
+  add_number(app, "--steps", o.steps, "of the scheduler", 1, 100000);
+  app.add_option_function<double>("--guidance", [&o](double const& g) { o.guidance = g; }, "how strictly the prompt is followed; 5 for SDXL, 7.5 for SD");
+  app.add_option("--size", o.size, "WIDTHxHEIGHT in pixels");
+  app.add_option("--scheduler", o.scheduler, "euler, euler_a, ddim, dpmpp_2m, lcm or pndm; the folder's own without")
+      ->check(CLI::IsMember({"euler", "euler_a", "ddim", "dpmpp_2m", "lcm", "pndm"}));
+  app.add_option("--karras", o.karras, "auto, on or off: noise levels of euler and dpmpp_2m")->check(CLI::IsMember({"auto", "on", "off"}));
+  app.add_option("--latents", o.latents, "safetensors with the latents to start from");
+  app.add_option("--dump", o.dump, "safetensors to write: embeddings, latents and predictions of every step");
+}
+
 /// bf16 where the weights take 16 bits, else f32.
 std::string stored_dtype(Options const& o) {
   auto const checkpoint = mgm::io::Checkpoint::open(o.model);
@@ -121,6 +136,9 @@ std::string stored_dtype(Options const& o) {
 template <class Dev>
 int run_model(Options const& o, Terminal& terminal) {
   auto const run_as = [&]<class T>(T) {
+    if constexpr (!std::same_as<Dev, mgm::Cuda>)
+      if (o.command == "draw") return draw<T, Dev>(o, terminal);
+    mgm::require<mgm::DeviceError>(o.command != "draw", "--device ", Dev::kName, ": drawing is built for cpu and simt only");
     return o.command == "dump" ? dump<T, Dev>(o, terminal) : o.command == "eval" ? eval<T, Dev>(o, terminal) : chat<T, Dev>(o, terminal);
   };
   return o.dtype == "bf16" ? run_as(mgm::bf16()) : o.dtype == "f16" ? run_as(mgm::half()) : run_as(float());
@@ -183,8 +201,10 @@ int main(int argc, char** argv) {
   auto* const tokenize = app.add_subcommand("tokenize", "text to ids and back");
   auto* const inspect = app.add_subcommand("inspect", "what a folder or file is, and which tensors are missing, unexpected or misshaped");
   auto* const eval = app.add_subcommand("eval", "answers the questions of recorded conversations; exact answers by kind, and the loss");
-  for (auto* sub : {chat, dump, eval, tokenize, inspect}) tool::add_options(*sub, o);
+  auto* const draw = app.add_subcommand("draw", "a picture for a prompt, by an image generator alone");
+  for (auto* sub : {chat, dump, eval, draw, tokenize, inspect}) tool::add_options(*sub, o);
   tool::add_eval_options(*eval, o);
+  tool::add_draw_options(*draw, o);
   for (auto* sub : {chat, dump}) tool::add_model_options(*sub, o);
   dump->get_option("--prompt")->required();
   dump->get_option("--output")->required();
@@ -204,8 +224,8 @@ int main(int argc, char** argv) {
   try {
     std::string_view const command = argc > 1 ? argv[1] : "-";
     bool known = command.starts_with('-');
-    for (auto const* sub : {chat, dump, eval, tokenize, inspect}) known = known || sub->get_name() == command;
-    if (!known) throw tool::UsageError{mgm::text("command ", mgm::quoted(command), " is not known; there are chat, dump, eval, tokenize, inspect")};
+    for (auto const* sub : {chat, dump, eval, draw, tokenize, inspect}) known = known || sub->get_name() == command;
+    if (!known) throw tool::UsageError{mgm::text("command ", mgm::quoted(command), " is not known; there are chat, dump, eval, draw, tokenize, inspect")};
     app.parse(argc, argv);
   } catch (CLI::ParseError const& error) {
     if (error.get_exit_code() == 0) return tool::finished(app.exit(error));

@@ -32,6 +32,11 @@ struct Options {
   // eval
   std::string data, image_folder, turn = "last", answer_prefix;
   bool show = false;
+  // draw
+  std::optional<std::string> negative;
+  std::optional<double> guidance;
+  int steps = 50;
+  std::string size, scheduler, karras = "auto", latents, dump;
   // tokenize
   std::optional<std::string> text, jsonl, decode, decode_jsonl, conversation;
   std::int64_t max_length = 0;  // 0: not cut
@@ -73,6 +78,8 @@ template <class T, class Dev>
 int dump(Options const& o, Terminal& terminal);
 template <class T, class Dev>
 int eval(Options const& o, Terminal& terminal);
+template <class T, class Dev>
+int draw(Options const& o, Terminal& terminal);
 int tokenize(Options const& o);
 int inspect(Options const& o);
 
