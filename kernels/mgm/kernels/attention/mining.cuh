@@ -2,6 +2,7 @@
 /// made. The general form. Token i reads the M cells x_ij beneath it, x = [up(S_0); up(S_1); …] of F channels, straight from the maps:
 ///   p_i = softmax_j( scale · r_ij Σ_c u_i[c] (x_ij[c] − μ_ij) ),   z_i = gain ⊙ Σ_j p_ij r_ij (x_ij − μ_ij) + bias
 /// u = key gain ⊙ (Wkᵀ q). What all cells of a token have in common left the softmax: no key bias, no product with Wk or Wv over cells.
+/// This form takes every shape; mining_fused.cuh is the one that the published models' shapes take.
 #pragma once
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/attention/mining_stages.hpp>
