@@ -1,5 +1,6 @@
 /// warp.hpp on the host: publish the value, meet, read the partner's.
 #pragma once
+#include <bit>
 #include <cstring>
 
 #include <mgm/simt/host/runner.hpp>
@@ -49,19 +50,29 @@ MGM_DEVICE unsigned ballot(bool yes, unsigned mask, Site at) {
 }
 
 namespace detail {
-/// What Width-wide butterflies give lane `me`: the same tree as the shuffles of cuda/warp.inl, in one meeting.
+/// What Width-wide butterflies give: the same tree as the shuffles of cuda/warp.inl, in one meeting. The first lane to go on computes for all.
 template <int Width, class Op>
 MGM_DEVICE float butterfly(char const* what, float value, Site at, Op op) {
   static_assert(Width >= 2 && Width <= kWarp && (Width & (Width - 1)) == 0);
-  int const me = host::Runner::current->self().index % kWarp;
-  return across(what, value, kFullMask, at, [&](auto lane) {
-    float v[kWarp];
-    int const base = me / Width * Width;
-    for (int i = 0; i < Width; ++i) v[i] = lane(base + i);
-    for (int bit = Width / 2; bit > 0; bit /= 2)  // after it, the first `bit` entries hold what the lanes with these low bits hold
-      for (int i = 0; i < bit; ++i) v[i] = op(v[i], v[i + bit]);
-    return v[0];
-  });
+  host::Runner& r = *host::Runner::current;
+  host::Runner::Busy const busy(r);
+  host::Exchange& e = r.exchange(what, &value, sizeof value, kFullMask, at);
+  if (e.to_read == static_cast<unsigned>(std::popcount(e.mask))) {
+    for (int base = 0; base < kWarp; base += Width) {
+      float v[Width];
+      for (int i = 0; i < Width; ++i) std::memcpy(&v[i], e.value[base + i], sizeof v[i]);
+      for (int bit = Width / 2; bit > 0; bit /= 2)  // after it, the first `bit` entries hold what the lanes with these low bits hold
+        for (int i = 0; i < bit; ++i) v[i] = op(v[i], v[i + bit]);
+      std::memcpy(e.value[base], &v[0], sizeof v[0]);
+    }
+  }
+  int const base = r.self().index % kWarp / Width * Width;
+  if (unsigned const missing = ~e.mask & (kFullMask >> (kWarp - Width)) << base; missing != 0)
+    r.fail(text(what, ": reads lane ", std::countr_zero(missing), ", which the block does not have"), at);
+  float result;
+  std::memcpy(&result, e.value[base], sizeof result);
+  r.leave(e);
+  return result;
 }
 }  // namespace detail
 template <int Width>
