@@ -28,9 +28,11 @@ void expect_in_all_orders(simt::LaunchShape const& shape, std::string_view part,
   for (Order const order : kOrders)
     for (std::uint64_t const seed : {1u, 2u}) {
       std::string const message = found({.order = order, .seed = seed}, shape, kernel, args...);
-      if (part.empty()) EXPECT_EQ(message, "") << simt::kOrderNames[static_cast<int>(order)];
+      if (part.empty())
+        EXPECT_EQ(message, "") << simt::kOrderNames[static_cast<int>(order)];
       else
-        EXPECT_NE(message.find(part), std::string::npos) << simt::kOrderNames[static_cast<int>(order)] << ": '" << message << "' lacks '" << part << "'";
+        EXPECT_NE(message.find(part), std::string::npos)
+            << simt::kOrderNames[static_cast<int>(order)] << ": '" << message << "' lacks '" << part << "'";
     }
 }
 
@@ -70,14 +72,17 @@ TEST(Meetings, SubsetsOfAWarpMeetByTheirMasks) {
     int const lane = simt::lane_idx();
     unsigned const mine = lane < 12 ? 0xFFFu : ~0xFFFu;
     for (int i = 0; i < (lane < 12 ? 3 : 5); ++i)
-      if (simt::shuffle(lane, lane < 12 ? 4 : 20, mine) != (lane < 12 ? 4 : 20)) simt::sync_named(99, 64);  // a mistake, said in our own way
+      if (simt::shuffle(lane, lane < 12 ? 4 : 20, mine) != (lane < 12 ? 4 : 20))
+        simt::sync_named(99, 64);  // a mistake, said in our own way
     if (simt::ballot(lane == 3) != 8u) simt::sync_named(99, 64);
   });
 }
 TEST(Meetings, SayWhoWaitsWhere) {
   std::string const message = found({}, {.name = "half", .grid = {2, 2}, .block = 64}, [] {
-    if (simt::thread_idx() < 32) simt::sync_named(2, 64);
-    else simt::sync_named(3, 64);
+    if (simt::thread_idx() < 32)
+      simt::sync_named(2, 64);
+    else
+      simt::sync_named(3, 64);
   });
   EXPECT_NE(message.find("simt: kernel half, block ("), std::string::npos) << message;
   EXPECT_NE(message.find("thread 0, order_test.cpp:"), std::string::npos) << message;
@@ -94,7 +99,8 @@ TEST(Spinning, EndsWhenSomebodyMovesTheCounter) {
   for (Order const order : kOrders)
     for (bool const races : {false, true}) {
       int counter = 0, out[96] = {};
-      EXPECT_EQ(found({.order = order, .seed = 3, .races = races}, {.name = "relay", .grid = 1, .block = 96}, relay, &counter, &out[0]), "");
+      EXPECT_EQ(found({.order = order, .seed = 3, .races = races}, {.name = "relay", .grid = 1, .block = 96}, relay, &counter, &out[0]),
+                "");
       EXPECT_EQ(out[95], 96);
     }
 }
@@ -102,10 +108,13 @@ TEST(Spinning, IsReportedWhenNobodyCan) {
   int counter = 0;
   auto const stuck = [](int* c) { simt::wait_until(c, [](int seen) { return seen == 7; }); };
   expect_in_all_orders({.name = "stuck", .grid = 3, .block = 33}, "waits for a counter, which nobody moves any more", stuck, &counter);
-  expect_in_all_orders({.name = "mixed", .grid = 1, .block = 64}, "thread 0, order_test.cpp:", [](int* c) {
-    if (simt::thread_idx() == 0) simt::wait_until(c, [](int seen) { return seen == 7; });
-    simt::sync_block();
-  }, &counter);
+  expect_in_all_orders(
+      {.name = "mixed", .grid = 1, .block = 64}, "thread 0, order_test.cpp:",
+      [](int* c) {
+        if (simt::thread_idx() == 0) simt::wait_until(c, [](int seen) { return seen == 7; });
+        simt::sync_block();
+      },
+      &counter);
 }
 TEST(Spinning, OnABlockThatRunsMeanwhileOrEarlier) {
   auto const chain = [](int* turns, int* sums) {  // blocks take tickets, so that each waits for one that has begun
@@ -121,7 +130,9 @@ TEST(Spinning, OnABlockThatRunsMeanwhileOrEarlier) {
   for (Order const order : kOrders)
     for (bool const races : {false, true}) {
       int turns[2] = {}, sums[65] = {};
-      EXPECT_EQ(found({.order = order, .seed = 3, .races = races}, {.name = "chain", .grid = 64, .block = 32, .shared = 4}, chain, &turns[0], &sums[0]), "");
+      EXPECT_EQ(found({.order = order, .seed = 3, .races = races}, {.name = "chain", .grid = 64, .block = 32, .shared = 4}, chain,
+                      &turns[0], &sums[0]),
+                "");
       EXPECT_EQ(sums[64], 63 * 32);
     }
 }
@@ -147,11 +158,13 @@ TEST(Atomics, AddAndCompareInAllBlocks) {
 /// Races in what `load` and `store` touch are found in every build.
 TEST(Races, OfWideAccessesAreFoundInEveryBuild) {
   alignas(16) float words[64] = {};
-  std::string const message = found({.races = true}, {.name = "rows", .grid = 2, .block = 4}, [](float* p) {
-    simt::store<4>(p + 4 * simt::thread_idx(), simt::Vec<float, 4>{});
-  }, &words[0]);
+  std::string const message = found(
+      {.races = true}, {.name = "rows", .grid = 2, .block = 4},
+      [](float* p) { simt::store<4>(p + 4 * simt::thread_idx(), simt::Vec<float, 4>{}); }, &words[0]);
   EXPECT_NE(message.find("simt: kernel rows, block (1, 0, 0), thread 0, order_test.cpp:"), std::string::npos) << message;
-  EXPECT_NE(message.find("race: writes 16 bytes of global memory that thread 0 of block (0, 0, 0) wrote at order_test.cpp:"), std::string::npos) << message;
+  EXPECT_NE(message.find("race: writes 16 bytes of global memory that thread 0 of block (0, 0, 0) wrote at order_test.cpp:"),
+            std::string::npos)
+      << message;
 }
 
 Size switches(simt::LaunchShape const& shape, auto kernel) {
@@ -166,8 +179,16 @@ TEST(Cost, IsCountedInSwitches) {
   EXPECT_EQ(switches({.name = "none", .grid = 10, .block = 256}, [] {}), 2 * 10);
   // with n meetings each thread is left n times and begun or taken up n + 1 times, but whoever completes a meeting goes on
   EXPECT_EQ(switches({.name = "one", .grid = 1, .block = 256}, [] { simt::sync_block(); }), 2 + 2 * 255);
-  EXPECT_EQ(switches({.name = "ten", .grid = 1, .block = 256}, [] { for (int i = 0; i < 10; ++i) simt::sync_block(); }), 2 + 11 * 255);
-  EXPECT_EQ(switches({.name = "sum", .grid = 1, .block = 32}, [] { for (int i = 0; i < 10; ++i) (void)simt::warp_sum(1); }), 2 + 11 * 31);
+  EXPECT_EQ(switches({.name = "ten", .grid = 1, .block = 256},
+                     [] {
+                       for (int i = 0; i < 10; ++i) simt::sync_block();
+                     }),
+            2 + 11 * 255);
+  EXPECT_EQ(switches({.name = "sum", .grid = 1, .block = 32},
+                     [] {
+                       for (int i = 0; i < 10; ++i) (void)simt::warp_sum(1);
+                     }),
+            2 + 11 * 31);
 }
 
 TEST(Traffic, BanksAndSectorsAreCounted) {
@@ -208,17 +229,25 @@ TEST(Limits, OfArgumentsAndOfTheStack) {
     char bytes[40'000];
   };
   static Large const large{};
-  EXPECT_NE(found({}, {.name = "large", .grid = 1, .block = 1}, [](Large const&) {}, large).find("at most 32764 bytes of arguments"), std::string::npos);
-  EXPECT_EQ(found({.arch = 120}, {.name = "small", .grid = 1, .block = 1, .shared = 100 * 1024}, [] {}).find("small: 102400 bytes of shared memory"), 0u);
+  EXPECT_NE(found(
+                {}, {.name = "large", .grid = 1, .block = 1}, [](Large const&) {}, large)
+                .find("at most 32764 bytes of arguments"),
+            std::string::npos);
+  EXPECT_EQ(found({.arch = 120}, {.name = "small", .grid = 1, .block = 1, .shared = 100 * 1024}, [] {})
+                .find("small: 102400 bytes of shared memory"),
+            0u);
 }
 TEST(Launches, WithinALaunchAreTheHosts) {
   int out = 0;
   Context<Simt> inner({.threads = 1});
   auto const nested = [](Context<Simt>* ctx, int* to) {
-    simt::launch(ctx->stream(), {.name = "inner", .grid = 1, .block = 64}, [](int* p) {
-      simt::sync_block();
-      if (simt::thread_idx() == 0) *p += 1;
-    }, to);
+    simt::launch(
+        ctx->stream(), {.name = "inner", .grid = 1, .block = 64},
+        [](int* p) {
+          simt::sync_block();
+          if (simt::thread_idx() == 0) *p += 1;
+        },
+        to);
     simt::sync_block();
     if (simt::thread_idx() == 3) throw ShapeError("after the inner one");
   };

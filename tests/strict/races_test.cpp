@@ -1,5 +1,6 @@
-/// The strict machine finds races by happens-before and names them: kernel, block, both threads, the memory, both lines; and it is silent where
-/// barriers, atomics or waits put accesses in an order. Compiled with the thread sanitizer's hooks, so that raw pointers are seen too.
+/// The strict machine finds races by happens-before and names them: kernel, block, both threads, the memory, both lines; and it is silent
+/// where barriers, atomics or waits put accesses in an order. Compiled with the thread sanitizer's hooks, so that raw pointers are seen
+/// too.
 #include <gtest/gtest.h>
 
 #include <mgm/mem/context.hpp>
@@ -33,7 +34,8 @@ void expect_found(simt::LaunchShape const& shape, std::initializer_list<std::str
   for (Order const order : kOrders) {
     std::string const found = found_in(order, false, shape, kernel, args...);
     for (std::string_view const part : parts)
-      EXPECT_NE(found.find(part), std::string::npos) << simt::kOrderNames[static_cast<int>(order)] << ": '" << found << "' lacks '" << part << "'";
+      EXPECT_NE(found.find(part), std::string::npos)
+          << simt::kOrderNames[static_cast<int>(order)] << ": '" << found << "' lacks '" << part << "'";
   }
   EXPECT_NE(found_in(Order::random, true, shape, kernel, args...), "");
 }
@@ -51,7 +53,7 @@ template <class Between>
 void neighbour(int* out, Between between) {
   int* const s = simt::shared<Words>().at;
   int const t = simt::thread_idx(), n = simt::block_dim();
-  s[t] = t;
+  s[t] = t;  // line 56, as a test below expects
   between();
   out[t] = s[(t + 1) % n];
 }
@@ -71,23 +73,27 @@ struct Votes {
 TEST(Races, AMissingBarrierIsFoundAndNamed) {
   int out[256];
   simt::LaunchShape const shape{.name = "neighbour", .grid = 1, .block = 256, .shared = sizeof(Words)};
-  expect_found(shape, {"simt: kernel neighbour, block (0, 0, 0), thread ", "races_test.cpp:", "4 bytes of shared memory at offset"}, neighbour<Nothing>, &out[0], Nothing{});
+  expect_found(shape, {"simt: kernel neighbour, block (0, 0, 0), thread ", "races_test.cpp:", "4 bytes of shared memory at offset"},
+               neighbour<Nothing>, &out[0], Nothing{});
   expect_silence(shape, neighbour<Block>, &out[0], Block{});
   // by index, the first thread reads what nobody has written; from the last, thread 254 reads what 255 wrote at the line of the write
-  EXPECT_NE(found_in(Order::forward, false, shape, neighbour<Nothing>, &out[0], Nothing{}).find("which no thread of the block has written"), std::string::npos);
-  std::string const found = found_in(Order::greedy, true, {.name = "neighbour", .grid = 1, .block = 32, .shared = sizeof(Words)}, neighbour<Votes>, &out[0], Votes{});
+  EXPECT_NE(found_in(Order::forward, false, shape, neighbour<Nothing>, &out[0], Nothing{}).find("which no thread of the block has written"),
+            std::string::npos);
+  std::string const found = found_in(Order::greedy, true, {.name = "neighbour", .grid = 1, .block = 32, .shared = sizeof(Words)},
+                                     neighbour<Votes>, &out[0], Votes{});
   EXPECT_NE(found.find("race: reads 4 bytes of shared memory at offset"), std::string::npos) << found;
-  EXPECT_NE(found.find("wrote at races_test.cpp:54"), std::string::npos) << found;
+  EXPECT_NE(found.find("wrote at races_test.cpp:56"), std::string::npos) << found;
 }
 TEST(Races, AWarpsBarrierOrdersItsLanesOnly) {
   int out[256];
   expect_silence({.name = "neighbour", .grid = 1, .block = 32, .shared = sizeof(Words)}, neighbour<Lanes>, &out[0], Lanes{});
-  expect_found({.name = "neighbour", .grid = 1, .block = 64, .shared = sizeof(Words)}, {"4 bytes of shared memory"}, neighbour<Lanes>, &out[0], Lanes{});
+  expect_found({.name = "neighbour", .grid = 1, .block = 64, .shared = sizeof(Words)}, {"4 bytes of shared memory"}, neighbour<Lanes>,
+               &out[0], Lanes{});
 }
 TEST(Races, VotesAndShufflesOrderNothing) {
   int out[256];
-  expect_found({.name = "neighbour", .grid = 1, .block = 32, .shared = sizeof(Words)}, {"race: reads 4 bytes of shared memory", "nothing puts the two in an order"},
-               neighbour<Votes>, &out[0], Votes{});
+  expect_found({.name = "neighbour", .grid = 1, .block = 32, .shared = sizeof(Words)},
+               {"race: reads 4 bytes of shared memory", "nothing puts the two in an order"}, neighbour<Votes>, &out[0], Votes{});
 }
 TEST(Races, AMissingBarrierBeforeTheNextWriteIsFound) {
   int out[256];
@@ -103,37 +109,52 @@ TEST(Races, AMissingBarrierBeforeTheNextWriteIsFound) {
   };
   simt::LaunchShape const shape{.name = "loop", .grid = 2, .block = 96, .shared = sizeof(Words)};
   // thread 0 writes what others read, or another reads what thread 0 wrote again
-  expect_found({.name = "loop", .grid = 1, .block = 96, .shared = sizeof(Words)}, {"race: ", "4 bytes of shared memory at offset 0"}, loop, &out[0], false);
+  expect_found({.name = "loop", .grid = 1, .block = 96, .shared = sizeof(Words)}, {"race: ", "4 bytes of shared memory at offset 0"}, loop,
+               &out[0], false);
   expect_silence({.name = "loop", .grid = 1, .block = 96, .shared = sizeof(Words)}, loop, &out[0], true);
   expect_found(shape, {"4 bytes of global memory", " of block ("}, loop, &out[0], true);  // two blocks, one `to`
 }
 
 TEST(Races, GlobalWordsOfTwoThreadsAndOfTwoBlocks) {
   int words[64] = {};
-  expect_found({.name = "same", .grid = 1, .block = 64}, {"race: writes 4 bytes of global memory that thread"}, [](int* p) { p[simt::thread_idx() / 2] = 1; }, &words[0]);
-  expect_found({.name = "blocks", .grid = {3, 2}, .block = 1}, {"race: writes 4 bytes of global memory that thread 0 of block ("},
-               [](int* p) { p[simt::block_idx().x] = 1; }, &words[0]);
-  expect_found({.name = "reads", .grid = 2, .block = 32}, {"4 bytes of global memory that thread"},
-               [](int* p) {
-                 int const b = simt::block_idx().x, t = simt::thread_idx();
-                 if (b == 0) p[t] = p[t] + 1;
-                 else if (t == 0) p[32] = p[31];
-               },
-               &words[0]);
-  expect_silence({.name = "apart", .grid = 2, .block = 32}, [](int* p) { p[simt::block_idx().x * 32 + simt::thread_idx()] += 1; }, &words[0]);
+  expect_found(
+      {.name = "same", .grid = 1, .block = 64}, {"race: writes 4 bytes of global memory that thread"},
+      [](int* p) { p[simt::thread_idx() / 2] = 1; }, &words[0]);
+  expect_found(
+      {.name = "blocks", .grid = {3, 2}, .block = 1}, {"race: writes 4 bytes of global memory that thread 0 of block ("},
+      [](int* p) { p[simt::block_idx().x] = 1; }, &words[0]);
+  expect_found(
+      {.name = "reads", .grid = 2, .block = 32}, {"4 bytes of global memory that thread"},
+      [](int* p) {
+        int const b = simt::block_idx().x, t = simt::thread_idx();
+        if (b == 0)
+          p[t] = p[t] + 1;
+        else if (t == 0)
+          p[32] = p[31];
+      },
+      &words[0]);
+  expect_silence(
+      {.name = "apart", .grid = 2, .block = 32}, [](int* p) { p[simt::block_idx().x * 32 + simt::thread_idx()] += 1; }, &words[0]);
 }
 TEST(Races, PartsOfAWordAreApart) {
   char bytes[64] = {};
   alignas(4) bf16 halves[64];
-  expect_silence({.name = "bytes", .grid = 2, .block = 32}, [](char* p) { p[simt::block_idx().x * 32 + simt::thread_idx()] = 1; }, &bytes[0]);
-  expect_silence({.name = "halves", .grid = 2, .block = 32}, [](bf16* p) { p[2 * simt::thread_idx() + simt::block_idx().x] = bf16(1); }, &halves[0]);
-  expect_found({.name = "halves", .grid = 1, .block = 32}, {"2 bytes of global memory"}, [](bf16* p) { p[simt::thread_idx() / 2] = bf16(1); }, &halves[0]);
-  expect_found({.name = "wide", .grid = 1, .block = 2}, {"bytes of global memory"},
-               [](bf16* p) {  // a word over another thread's half
-                 if (simt::thread_idx() == 0) p[1] = bf16(1);
-                 else simt::store<2>(p, simt::Vec<bf16, 2>{});
-               },
-               &halves[0]);
+  expect_silence(
+      {.name = "bytes", .grid = 2, .block = 32}, [](char* p) { p[simt::block_idx().x * 32 + simt::thread_idx()] = 1; }, &bytes[0]);
+  expect_silence(
+      {.name = "halves", .grid = 2, .block = 32}, [](bf16* p) { p[2 * simt::thread_idx() + simt::block_idx().x] = bf16(1); }, &halves[0]);
+  expect_found(
+      {.name = "halves", .grid = 1, .block = 32}, {"2 bytes of global memory"}, [](bf16* p) { p[simt::thread_idx() / 2] = bf16(1); },
+      &halves[0]);
+  expect_found(
+      {.name = "wide", .grid = 1, .block = 2}, {"bytes of global memory"},
+      [](bf16* p) {  // a word over another thread's half
+        if (simt::thread_idx() == 0)
+          p[1] = bf16(1);
+        else
+          simt::store<2>(p, simt::Vec<bf16, 2>{});
+      },
+      &halves[0]);
 }
 
 TEST(Races, NamedBarriersOrderProducersAndConsumers) {
@@ -188,13 +209,17 @@ TEST(Races, AcquireAndReleaseOrderBlocks) {
 }
 TEST(Races, AnAtomicAndAPlainAccessAreARace) {
   int word = 0;
-  expect_silence({.name = "count", .grid = 3, .block = 64}, [](int* p) { (void)simt::atomic_add(p, 1); }, &word);
-  expect_found({.name = "count", .grid = 1, .block = 2}, {"race: ", "4 bytes of global memory"},
-               [](int* p) {
-                 if (simt::thread_idx() == 0) (void)simt::atomic_add(p, 1);
-                 else *p = 3;
-               },
-               &word);
+  expect_silence(
+      {.name = "count", .grid = 3, .block = 64}, [](int* p) { (void)simt::atomic_add(p, 1); }, &word);
+  expect_found(
+      {.name = "count", .grid = 1, .block = 2}, {"race: ", "4 bytes of global memory"},
+      [](int* p) {
+        if (simt::thread_idx() == 0)
+          (void)simt::atomic_add(p, 1);
+        else
+          *p = 3;
+      },
+      &word);
 }
 TEST(Races, WhoReturnedWasThereBefore) {
   int out[64];
@@ -211,7 +236,9 @@ TEST(Races, LaunchesFollowEachOther) {
   int words[32] = {};
   Context<Simt> ctx({.machine = {.races = true}});
   for (int i = 0; i < 3; ++i)
-    simt::launch(ctx.stream(), {.name = "turn", .grid = 32, .block = 1}, [](int* p, int by) { p[(simt::block_idx().x + by) % 32] += 1; }, &words[0], i);
+    simt::launch(
+        ctx.stream(), {.name = "turn", .grid = 32, .block = 1}, [](int* p, int by) { p[(simt::block_idx().x + by) % 32] += 1; }, &words[0],
+        i);
   for (int const w : words) EXPECT_EQ(w, 3);
 }
 
@@ -238,30 +265,36 @@ TEST(Races, TheReadOnlyPathIsForWordsThatNobodyWrites) {
   int words[64] = {};
   auto const kernel = [](int* p) {
     int const t = simt::thread_idx();
-    if (simt::block_idx().x == 0) p[t] = simt::load_readonly<1>(p + 32 + t)[0];
-    else p[t] = simt::load_readonly<1>(p + t)[0];
+    if (simt::block_idx().x == 0)
+      p[t] = simt::load_readonly<1>(p + 32 + t)[0];
+    else
+      p[t] = simt::load_readonly<1>(p + t)[0];
   };
   expect_silence({.name = "read", .grid = 1, .block = 32}, kernel, &words[0]);
-  expect_found({.name = "read", .grid = 2, .block = 32}, {"read-only path", "4 bytes of global memory", "in the same launch"}, kernel, &words[0]);
+  expect_found({.name = "read", .grid = 2, .block = 32}, {"read-only path", "4 bytes of global memory", "in the same launch"}, kernel,
+               &words[0]);
 }
 TEST(Races, SharedMemoryIsReadAfterItIsWritten) {
   int out[32];
-  expect_found({.name = "unwritten", .grid = 1, .block = 32, .shared = sizeof(Words)},
-               {"thread ", "races_test.cpp:", "reads 4 bytes of shared memory at offset 400, which no thread of the block has written"},
-               [](int* to) { to[simt::thread_idx()] = simt::shared<Words>().at[100]; }, &out[0]);
+  expect_found(
+      {.name = "unwritten", .grid = 1, .block = 32, .shared = sizeof(Words)},
+      {"thread ", "races_test.cpp:", "reads 4 bytes of shared memory at offset 400, which no thread of the block has written"},
+      [](int* to) { to[simt::thread_idx()] = simt::shared<Words>().at[100]; }, &out[0]);
 }
 
 TEST(Races, NobodyTouchesWhatLiesBesideSharedMemory) {
   int out[32];
   simt::LaunchShape const shape{.name = "tile", .grid = 1, .block = 32, .shared = sizeof(Words)};
-  expect_found(shape, {"simt: kernel tile, block (0, 0, 0), thread 31, races_test.cpp:", "reads 4 bytes at offset 1024 of shared memory, which has 1024"},
-               [](int* to) {
-                 int* const s = simt::shared<Words>().at;
-                 s[224 + simt::thread_idx()] = 1;
-                 simt::sync_warp();
-                 to[simt::thread_idx()] = s[225 + simt::thread_idx()];
-               },
-               &out[0]);
+  expect_found(
+      shape,
+      {"simt: kernel tile, block (0, 0, 0), thread 31, races_test.cpp:", "reads 4 bytes at offset 1024 of shared memory, which has 1024"},
+      [](int* to) {
+        int* const s = simt::shared<Words>().at;
+        s[224 + simt::thread_idx()] = 1;
+        simt::sync_warp();
+        to[simt::thread_idx()] = s[225 + simt::thread_idx()];
+      },
+      &out[0]);
   expect_found(shape, {"thread 0, races_test.cpp:", "writes 4 bytes at offset -4 of shared memory"},
                [] { simt::shared<Words>().at[simt::thread_idx() - 1] = 1; });
   expect_found(shape, {"thread 31, races_test.cpp:", "writes 16 bytes at offset 1024 of shared memory"},

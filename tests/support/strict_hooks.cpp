@@ -19,6 +19,7 @@ void seen(void const* p, std::size_t bytes, bool write, void const* code) {
 }
 }  // namespace
 
+// clang-format off
 // NOLINTBEGIN: the names are the compilers'
 extern "C" {
 extern char const __executable_start;

@@ -28,8 +28,8 @@ template <Memory M = Memory::relaxed, AtomicWord T>
 MGM_DEVICE T atomic_cas(T* to, T expected, T value, Site at = Site::here());
 
 /// Spins until `until(value)` is true of the word at `counter`, read with acquire; returns that value. Only for launches in which whoever
-/// moves the counter can run meanwhile: in a launch of independent blocks, threads of this block or of blocks that began before it. On Simt a
-/// wait that nobody can end is reported; on Cuda it hangs, and with MGM_CHECKED it traps after about ten seconds.
+/// moves the counter can run meanwhile: in a launch of independent blocks, threads of this block or of blocks that began before it. On Simt
+/// a wait that nobody can end is reported; on Cuda it hangs, and with MGM_CHECKED it traps after 2·10¹⁰ clocks.
 template <AtomicWord T, class Until>
 MGM_DEVICE T wait_until(T const* counter, Until until, Site at = Site::here());
 

@@ -117,7 +117,7 @@ class Fiber {
 #endif
 };
 
-/// Stacks in one piece of address space above a page that nobody may touch. Each ends in a canary; stacks follow each other at a distance that
+/// Stacks in one piece of address space above pages that nobody may touch. Each ends in a canary; they follow each other at a distance that
 /// is no power of two, since tops a power of two apart would share a few lines of the caches.
 class Stacks {
  public:

@@ -29,8 +29,8 @@ inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(
                       " bytes of shared memory; compute capability ", machine.config().arch, " has ", limits.shared);
   require<LimitError>(shape.grid.y <= 65535 && shape.grid.z <= 65535, shape.name, ": a grid has at most 65535 rows and layers, found ",
                       shape.grid.y, " and ", shape.grid.z);
-  require<LimitError>(argument_bytes <= limits.arguments, shape.name, ": a kernel takes at most ", limits.arguments, " bytes of arguments, found ",
-                      argument_bytes);
+  require<LimitError>(argument_bytes <= limits.arguments, shape.name, ": a kernel takes at most ", limits.arguments,
+                      " bytes of arguments, found ", argument_bytes);
   machine.check();
   std::optional<host::Runner::Busy> outside;  // a launch from a kernel is the host's work
   if (host::Runner::current != nullptr) outside.emplace(*host::Runner::current);

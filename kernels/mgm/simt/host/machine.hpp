@@ -48,7 +48,9 @@ struct Limits {
   int threads = 1024, named_barriers = 16;
   Size shared;             ///< bytes, opted in
   Size arguments = 32764;  ///< bytes of a kernel's parameters (since CUDA 12.1)
-  static Limits of(int arch) { return {.shared = (arch >= 90 && arch < 120 ? 227 : arch == 80 || arch == 87 ? 163 : arch < 80 ? 64 : 99) * 1024}; }
+  static Limits of(int arch) {
+    return {.shared = (arch >= 90 && arch < 120 ? 227 : arch == 80 || arch == 87 ? 163 : arch < 80 ? 64 : 99) * 1024};
+  }
 };
 
 class Machine {
@@ -90,7 +92,9 @@ class Machine {
     Size least = 0, extra = 0;
   };
   [[nodiscard]] BankPasses ldmatrix_passes() const { return {ldmatrix_least_.load(), ldmatrix_extra_.load()}; }
-  void count_ldmatrix(int extra) { ldmatrix_least_.fetch_add(1, std::memory_order_relaxed), ldmatrix_extra_.fetch_add(extra, std::memory_order_relaxed); }
+  void count_ldmatrix(int extra) {
+    ldmatrix_least_.fetch_add(1, std::memory_order_relaxed), ldmatrix_extra_.fetch_add(extra, std::memory_order_relaxed);
+  }
 
   /// Runners keep their stacks between launches.
   [[nodiscard]] std::unique_ptr<host::Runner> take_runner();

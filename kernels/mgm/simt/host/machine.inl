@@ -5,8 +5,8 @@
 namespace mgm::inline v0::simt {
 
 inline Machine::Machine(MachineConfig config, std::shared_ptr<Threads> threads) : config_(config), threads_(std::move(threads)) {
-  require<DeviceError>(config.arch >= 75 && config.arch < 130, "simt: the machine can play compute capability 7.5 to 12.9 (75 to 129), found ",
-                       config.arch);
+  require<DeviceError>(config.arch >= 75 && config.arch < 130,
+                       "simt: the machine can play compute capability 7.5 to 12.9 (75 to 129), found ", config.arch);
   if (config.races) watch_ = std::make_unique<host::LaunchWatch>();
 }
 inline Machine::~Machine() = default;

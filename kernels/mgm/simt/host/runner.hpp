@@ -1,6 +1,6 @@
 /// Runs one block of a launch: its threads as fibers on one OS thread, its shared memory, its barriers, and the search for who can go on.
-///   A fiber that must wait switches to the next thread itself, and one whose thread has returned goes on with the next that has not begun: a
-///   kernel without meetings costs two switches a block. (Turns: runner_turns.inl. Meetings: runner_meetings.inl.)
+///   A fiber that must wait switches to the next thread itself, and one whose thread has returned goes on with the next that has not begun:
+///   a kernel without meetings costs two switches a block. (Turns: runner_turns.inl. Meetings: runner_meetings.inl.)
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -23,16 +23,17 @@
 
 namespace mgm::inline v0::simt::host {
 
-/// One launch, shared by the OS threads that run its blocks. (A cooperative launch would take a Runner for each of its blocks and `step` them in
-/// turn on one OS thread, until all are done or none has moved.)
+/// One launch, shared by the OS threads that run its blocks. (A cooperative launch would take a Runner for each of its blocks and `step`
+/// them in turn on one OS thread, until all are done or none has moved.)
 struct Launch {
   Machine& machine;
   LaunchShape const& shape;
   void (*body)(void const*);
   void const* arguments;  ///< what `body` is called with
   Size argument_bytes;
-  std::atomic<int> workers = 0;         ///< OS threads that still run blocks
-  std::atomic<std::uint64_t> pulse = 0;  ///< how often anything was written that a spinning thread may see, · 2¹⁶, + blocks that saw no use in it
+  std::atomic<int> workers = 0;          ///< OS threads that still run blocks
+  /// 2¹⁶ times how often anything was written that a spinning thread may see, plus the blocks that saw no use in it.
+  std::atomic<std::uint64_t> pulse = 0;
 
   [[nodiscard]] std::uint64_t version() const { return pulse.load() >> 16; }
   void moved() {
@@ -109,7 +110,8 @@ class Runner {
   [[nodiscard]] MGM_UNWATCHED Thread& self() const { return *self_; }
   [[nodiscard]] MGM_UNWATCHED std::byte* shared() { return shared_base_; }
   [[nodiscard]] bool in_shared(void const* p) const {
-    return reinterpret_cast<std::uintptr_t>(p) - reinterpret_cast<std::uintptr_t>(shared_base_) < static_cast<std::uintptr_t>(shape_->shared);
+    auto const begin = reinterpret_cast<std::uintptr_t>(shared_base_);
+    return reinterpret_cast<std::uintptr_t>(p) - begin < static_cast<std::uintptr_t>(shape_->shared);
   }
   [[nodiscard]] AsyncCopies& copies() { return copies_; }
   [[nodiscard]] std::uint64_t random() {  // xorshift: which turn, never which number a kernel computes
@@ -132,8 +134,8 @@ class Runner {
 
   /// `id` 0 is the whole block; others meet `expected` threads. Without `wait` the caller only arrives.
   void meet(int id, int expected, bool wait, Site at);
-  /// Brings `bytes` of `value` to the lanes of `mask`; returns when all have come. Read with `e.value`, then `leave`. With `orders` what the
-  /// lanes wrote before is seen by all of them after.
+  /// Brings `bytes` of `value` to the lanes of `mask`; returns when all have come. Read with `e.value`, then `leave`. With `orders` what
+  /// the lanes wrote before is seen by all of them after.
   Exchange& exchange(char const* what, void const* value, std::size_t bytes, unsigned mask, Site at, bool orders = false);
   void leave(Exchange& e) {
     if (--e.to_read == 0) e.arrived = 0;
@@ -163,7 +165,7 @@ class Runner {
   /// Ends the launch with a message about the running thread.
   [[noreturn]] void fail(std::string const& what, Site at) { fail(what, at, *self_); }
   [[noreturn]] void fail(std::string const& what, Site at, Thread const& thread) {
-    throw KernelError(text("simt: ", place(thread, at), ": ", what));  // `carry` catches it; the other threads are abandoned where they wait
+    throw KernelError(text("simt: ", place(thread, at), ": ", what));  // `carry` catches it; other threads are abandoned where they wait
   }
   [[nodiscard]] std::string place(Thread const& thread, Site at) const {
     std::string_view const file = at.file;

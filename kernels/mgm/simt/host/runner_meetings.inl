@@ -57,7 +57,8 @@ inline Exchange& Runner::exchange(char const* what, void const* value, std::size
   Warp& warp = warps_[warp_of(index)];
   if (shape_->block - first < kWarp) mask &= lane_bit(shape_->block) - 1;  // the last warp of a block may be short
   if ((mask & lane_bit(lane)) == 0) fail(text(what, ": the mask does not name the lane that calls, ", lane), at);
-  if ((mask & warp.left) != 0) fail(text(what, ": the mask names lane ", std::countr_zero(mask & warp.left), ", which has left the kernel"), at);
+  if ((mask & warp.left) != 0)
+    fail(text(what, ": the mask names lane ", std::countr_zero(mask & warp.left), ", which has left the kernel"), at);
   Exchange* e = nullptr;
   Exchange* spare = nullptr;
   for (auto const& other : warp.exchanges) {
@@ -99,7 +100,8 @@ inline void Runner::finish() {
       fail(text(e->what, ": the mask names lane ", me.index % kWarp, ", which has left the kernel"), e->site);
   for (int id = 1; id < 16; ++id)
     if (barriers_[id].waiting[w] != 0 && (barriers_[id].came[w] & lane) == 0)
-      fail(text("named barrier ", id, ": this thread has left the kernel, while others of its warp wait there; whole warps meet"), barriers_[id].site);
+      fail(text("named barrier ", id, ": this thread has left the kernel, while others of its warp wait there; whole warps meet"),
+           barriers_[id].site);
   ready_[w] &= ~lane;
   warps_[w].left |= lane;
   ++done_, ++events_;
@@ -114,7 +116,8 @@ inline std::string Runner::stuck() const {
     if (!waits(i)) continue;
     Thread const& waiting = thread(i);
     bool const spins = (spinning_[warp_of(i)] & lane_bit(i)) != 0;
-    std::string out = text("simt: ", place(waiting, waiting.site), ": waits for ", waiting.wait, spins ? ", which nobody moves any more" : " that not all reach");
+    std::string out = text("simt: ", place(waiting, waiting.site), ": waits for ", waiting.wait,
+                           spins ? ", which nobody moves any more" : " that not all reach");
     for (Barrier const& barrier : barriers_)
       if (&barrier != barriers_ && (barrier.waiting[warp_of(i)] & lane_bit(i)) != 0)
         out += text("; ", barrier.arrived, " of ", barrier.expected, " threads came to barrier ", &barrier - barriers_);

@@ -60,7 +60,7 @@ inline void Runner::begin(Launch& launch, Grid index) {
   random_ = config.seed * 0x9E3779B97F4A7C15u + x * 2654435761u + y * 40503u + z + 88172645463325252u;
   for (int i = 0; i < 4; ++i) (void)random();
   straggler_ = config.order == Order::straggler ? static_cast<int>(random() % static_cast<unsigned>(count)) : -1;
-  auto const number = static_cast<Size>(x + static_cast<std::uint64_t>(shape_->grid.x) * (y + static_cast<std::uint64_t>(shape_->grid.y) * z));
+  Size const number = index_.x + Size{shape_->grid.x} * (index_.y + Size{shape_->grid.y} * index_.z);
   races_ = config.races && chosen(number);
   preempt_ = config.preempt && chosen(number) &&
              (config.order == Order::random || config.order == Order::lockstep || config.order == Order::straggler);
@@ -96,9 +96,9 @@ inline bool Runner::step() {
 inline void Runner::end() {
   std::byte const* const behind = shared_base_ + shape_->shared;
   for (std::size_t i = 0; i < kGuard; ++i)
-    require<KernelError>(shared_base_[-1 - static_cast<std::ptrdiff_t>(i)] == std::byte{0xFF} && behind[i] == std::byte{0xFF}, "simt: kernel ",
-                         shape_->name, ", block (", index_.x, ", ", index_.y, ", ", index_.z, "): wrote beyond its ", shape_->shared,
-                         " bytes of shared memory");
+    require<KernelError>(shared_base_[-1 - static_cast<std::ptrdiff_t>(i)] == std::byte{0xFF} && behind[i] == std::byte{0xFF},
+                         "simt: kernel ", shape_->name, ", block (", index_.x, ", ", index_.y, ", ", index_.z, "): wrote beyond its ",
+                         shape_->shared, " bytes of shared memory");
   traffic_.end();
   counters_ += traffic_.take();
   ++counters_.blocks;

@@ -28,8 +28,8 @@ struct Counters {
 
 namespace host {
 
-/// Passes that one instruction of a warp takes: each moves at most one 4-byte word a bank; accesses of 8 and 16 bytes go by half and quarter
-/// warps. `at` are byte addresses of the lanes that take part.
+/// Passes that one instruction of a warp takes: each moves at most one 4-byte word a bank; accesses of 8 and 16 bytes go by half and
+/// quarter warps. `at` are byte addresses of the lanes that take part.
 inline int bank_passes(std::vector<std::pair<int, std::uintptr_t>> const& lanes, int bytes) {
   int const group = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8;
   int passes = 0;

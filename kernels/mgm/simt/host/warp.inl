@@ -50,7 +50,8 @@ MGM_DEVICE unsigned ballot(bool yes, unsigned mask, Site at) {
 }
 
 namespace detail {
-/// What Width-wide butterflies give: the same tree as the shuffles of cuda/warp.inl, in one meeting. The first lane to go on computes for all.
+/// What Width-wide butterflies give: the same tree as the shuffles of cuda/warp.inl, in one meeting. The first lane to go on computes for
+/// all.
 template <int Width, class Op>
 MGM_DEVICE float butterfly(char const* what, float value, Site at, Op op) {
   static_assert(Width >= 2 && Width <= kWarp && (Width & (Width - 1)) == 0);

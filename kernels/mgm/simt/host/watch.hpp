@@ -1,7 +1,8 @@
-/// Finds races by happens-before: two accesses of one word, at least one a write, by threads that no barrier, no atomic with acquire and release
-/// and no finished copy has put in an order. It sees what it is told of: `simt::load`, `store` and atomics in every build, all accesses where the
-/// compiler's thread-sanitizer hooks call `Runner::seen` (tests/support/strict_hooks.cpp).
-///   Exact in shared memory. Of a word of global memory it keeps two readers since the last write, of different warps or blocks where it can.
+/// Finds races by happens-before: two accesses of one word, at least one a write, by threads that no barrier, no atomic with acquire and
+/// release and no finished copy has put in an order. It sees what it is told of: `simt::load`, `store` and atomics in every build, all
+/// accesses where the compiler's thread-sanitizer hooks call `Runner::seen` (tests/support/strict_hooks.cpp).
+///   Exact in shared memory. Of a word of global memory it keeps two readers since the last write, of different warps or blocks where it
+///   can, and the last of several atomic writers.
 #pragma once
 #include <string>
 #include <string_view>
@@ -25,9 +26,10 @@ class Places {
  public:
   std::uint32_t of(Site at) {
     std::size_t const slot = (reinterpret_cast<std::uintptr_t>(at.file) * 31 + static_cast<unsigned>(at.line)) % kRecent;
-    if (std::uint32_t const i = recent_[slot]; i < sites_.size() && sites_[i].file == at.file && sites_[i].line == at.line) return i << 2 | 2u;
+    auto const is = [&](std::uint32_t i) { return i < sites_.size() && sites_[i].file == at.file && sites_[i].line == at.line; };
+    if (is(recent_[slot])) return recent_[slot] << 2 | 2u;
     std::uint32_t i = 0;
-    while (i < sites_.size() && (sites_[i].file != at.file || sites_[i].line != at.line)) ++i;
+    while (i < sites_.size() && !is(i)) ++i;
     if (i == sites_.size()) sites_.push_back(at);
     recent_[slot] = i;
     return i << 2 | 2u;
@@ -84,7 +86,8 @@ class Watch {
       return false;
     }
     bool const write = touch == Touch::write || touch == Touch::atomic_write, atomic = touch >= Touch::atomic_read;
-    Access const me{block_ * 1024 + static_cast<std::uint32_t>(thread), stamp_[static_cast<std::size_t>(thread)], where | (atomic ? 1u : 0u)};
+    auto const t = static_cast<std::size_t>(thread);
+    Access const me{block_ * 1024 + static_cast<std::uint32_t>(thread), stamp_[t], where | (atomic ? 1u : 0u)};
     Shadow& shadow = shared ? own_ : launch_->global;
     bool const ok = write ? shadow.each(at, bytes, [&](Cell& cell) { return on_write(shadow, cell, me); })
                           : shadow.each(at, bytes, [&](Cell& cell) { return on_read(shadow, cell, me, shared, touch == Touch::readonly); });
@@ -108,7 +111,7 @@ class Watch {
     for (std::size_t i = 0; i < gone_.sum.size(); ++i) to.sum[i] = std::max(to.sum[i], gone_.sum[i]);
     to.others = join(to.others, gone_.others);
   }
-  /// What this thread knows becomes known to whoever acquires from the word at `at`. A store that is no read-modify-write ends what was there.
+  /// What this thread knows becomes known to whoever acquires from the word at `at`. Without `keep`, as by a store, what was there ends.
   void release(int thread, std::uintptr_t at, bool keep) {
     auto const t = static_cast<std::size_t>(thread);
     Meeting mine;
@@ -193,7 +196,8 @@ class Watch {
   }
 
   void explain(std::uintptr_t at, int bytes, bool write, bool shared) {
-    std::string const memory = shared ? text(bytes, " bytes of shared memory at offset ", at - shared_) : text(bytes, " bytes of global memory");
+    std::string const memory =
+        shared ? text(bytes, " bytes of shared memory at offset ", at - shared_) : text(bytes, " bytes of global memory");
     if (what_ != nullptr && std::string_view(what_) == "unwritten") {
       finding_ = text("reads ", memory, ", which no thread of the block has written");
       return;
