@@ -15,7 +15,8 @@ template <class Dev>
 typename mgm::Context<Dev>::Config context_config(Options const& o, Terminal& terminal) {
   typename mgm::Context<Dev>::Config c{.threads = o.threads};
   c.monitor = &terminal;
-  mgm::require<mgm::ArgumentError>(o.isa.empty() || std::same_as<Dev, mgm::Cpu>, "--isa chooses among the paths of cpu; the device is ", Dev::kName);
+  mgm::require<mgm::ArgumentError>(o.isa.empty() || std::same_as<Dev, mgm::Cpu>, "--isa chooses among the paths of cpu; the device is ",
+                                   Dev::kName);
   if constexpr (std::same_as<Dev, mgm::Cpu>) {
     if (o.isa.empty()) return c;
     for (auto const isa : {mgm::Isa::portable, mgm::Isa::avx2, mgm::Isa::avx512, mgm::Isa::avx512_bf16})
@@ -27,10 +28,9 @@ typename mgm::Context<Dev>::Config context_config(Options const& o, Terminal& te
     std::string_view const said = std::string_view(o.device).substr(colon + 1);
     int number = 0;
     auto const [end, error] = std::from_chars(said.data(), said.data() + said.size(), number);
-    mgm::require<mgm::ArgumentError>(error == std::errc() && end == said.data() + said.size(), "--device ", mgm::quoted(o.device), ": ", Dev::kName,
-                                     ": is followed by ",
-                                     std::same_as<Dev, mgm::Cuda> ? "a GPU's number, such as cuda:1"
-                                                                  : "a compute capability times ten, such as simt:80");
+    mgm::require<mgm::ArgumentError>(
+        error == std::errc() && end == said.data() + said.size(), "--device ", mgm::quoted(o.device), ": ", Dev::kName, ": is followed by ",
+        std::same_as<Dev, mgm::Cuda> ? "a GPU's number, such as cuda:1" : "a compute capability times ten, such as simt:80");
     if constexpr (std::same_as<Dev, mgm::Simt>) c.machine.arch = number, c.machine.tuned = true;
     if constexpr (std::same_as<Dev, mgm::Cuda>) c.device = number;
   }

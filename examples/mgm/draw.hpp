@@ -15,8 +15,8 @@ inline void read_latents(std::string const& path, mgm::models::DrawOptions& opti
   auto const file = mgm::io::TensorFile::open(path);
   auto const* info = file->find("latents");
   mgm::require<mgm::FileError>(info != nullptr, path, ": tensor 'latents' is missing");
-  mgm::require<mgm::FileError>(info->dtype == mgm::Dtype::f32 && info->shape.size() == 4 && info->shape[0] == 1 && info->shape[1] == 4, path,
-                               ": tensor 'latents': expected F32 of shape (1, 4, h, w), found ", mgm::io::shape_text(info->shape));
+  mgm::require<mgm::FileError>(info->dtype == mgm::Dtype::f32 && info->shape.size() == 4 && info->shape[0] == 1 && info->shape[1] == 4,
+                               path, ": tensor 'latents': expected F32 of shape (1, 4, h, w), found ", mgm::io::shape_text(info->shape));
   mgm::Size const height = info->shape[2] * factor, width = info->shape[3] * factor;
   if ((options.width && options.width != width) || (options.height && options.height != height))
     throw UsageError{mgm::text("--size ", options.width, "x", options.height, ": the latents make a picture of ", width, "x", height)};
@@ -55,7 +55,10 @@ int draw(Options const& o, Terminal& terminal) {
   };
   std::vector<Kept> kept;
   DrawTrace trace;
-  if (!o.dump.empty()) trace.tensor = [&](std::string const& name, std::vector<float> const& values, std::vector<mgm::Size> const& shape) { kept.push_back({name, values, shape}); };
+  if (!o.dump.empty())
+    trace.tensor = [&](std::string const& name, std::vector<float> const& values, std::vector<mgm::Size> const& shape) {
+      kept.push_back({name, values, shape});
+    };
   auto const picture = generator.draw(ctx, *o.prompt, options, trace);
   terminal.clear();
   mgm::io::write_png(o.output, picture);
@@ -65,8 +68,9 @@ int draw(Options const& o, Terminal& terminal) {
     mgm::io::write_safetensors(o.dump, tensors);
   }
   if (o.json)
-    std::printf("{\"image\": %s, \"width\": %d, \"height\": %d, \"seed\": %llu, \"path\": \"%s\", \"threads\": %d}\n", quote(o.output).c_str(), picture.width, picture.height,
-                static_cast<unsigned long long>(o.seed), ctx.path().c_str(), ctx.threads());
+    std::printf("{\"image\": %s, \"width\": %d, \"height\": %d, \"seed\": %llu, \"path\": \"%s\", \"threads\": %d}\n",
+                quote(o.output).c_str(), picture.width, picture.height, static_cast<unsigned long long>(o.seed), ctx.path().c_str(),
+                ctx.threads());
   return 0;
 }
 

@@ -62,9 +62,11 @@ int eval(Options const& o, Terminal& terminal) {
       std::size_t const from = o.turn == "last" ? turns.size() - 1 : 0, to = o.turn == "first" ? 1 : turns.size();
       for (std::size_t i = from; i < to; ++i) {
         bool const now = turns[i].images > 0;  // its own pictures come with the question, those of turns before it are recalled
-        talk.recall({turns.begin(), turns.begin() + static_cast<std::ptrdiff_t>(i)}, now ? std::span<mgm::io::PixelView const>() : std::span(views).first(i > 0 ? views.size() : 0));
-        auto answer = talk.ask(now ? std::span(views) : std::span<mgm::io::PixelView const>(), turns[i].user,
-                               {.max_new_tokens = o.max_new_tokens, .sampling = {.temperature = 0}, .stop = o.stop, .prefix = o.answer_prefix});
+        talk.recall({turns.begin(), turns.begin() + static_cast<std::ptrdiff_t>(i)},
+                    now ? std::span<mgm::io::PixelView const>() : std::span(views).first(i > 0 ? views.size() : 0));
+        auto answer =
+            talk.ask(now ? std::span(views) : std::span<mgm::io::PixelView const>(), turns[i].user,
+                     {.max_new_tokens = o.max_new_tokens, .sampling = {.temperature = 0}, .stop = o.stop, .prefix = o.answer_prefix});
         std::string const said = answer.text();
         mgm::require<mgm::Cancelled>(answer.finish() != Finish::cancelled, "eval: cancelled at ", where);
         auto& score = scores[record.kind.empty() ? "other" : record.kind];
@@ -89,14 +91,15 @@ int eval(Options const& o, Terminal& terminal) {
       kinds += mgm::text(kinds.empty() ? "" : ", ", quote(name), ": {\"n\": ", score.n, ", \"exact\": ", score.exact, "}");
     for (auto const& [which, why] : failed)
       list += mgm::text(list.empty() ? "" : ", ", "{\"record\": ", quote(which), ", \"error\": ", quote(why), "}");
-    std::printf("{\"kinds\": {%s}, \"loss\": %s, \"failed\": [%s]}\n", kinds.c_str(), loss.count > 0 ? mgm::text(loss.mean()).c_str() : "null", list.c_str());
+    std::printf("{\"kinds\": {%s}, \"loss\": %s, \"failed\": [%s]}\n", kinds.c_str(),
+                loss.count > 0 ? mgm::text(loss.mean()).c_str() : "null", list.c_str());
     return 0;
   }
   for (auto const& [name, score] : scores)
-    std::printf("%-20s %6lld of %6lld exact, %5.1f %%\n", name.c_str(), static_cast<long long>(score.exact), static_cast<long long>(score.n),
-                100 * static_cast<double>(score.exact) / static_cast<double>(score.n));
-  std::printf("%-20s %6lld of %6lld exact; loss %.4f over %lld ids; %zu records failed\n", "all", static_cast<long long>(exact), static_cast<long long>(all),
-              loss.mean(), static_cast<long long>(loss.count), failed.size());
+    std::printf("%-20s %6lld of %6lld exact, %5.1f %%\n", name.c_str(), static_cast<long long>(score.exact),
+                static_cast<long long>(score.n), 100 * static_cast<double>(score.exact) / static_cast<double>(score.n));
+  std::printf("%-20s %6lld of %6lld exact; loss %.4f over %lld ids; %zu records failed\n", "all", static_cast<long long>(exact),
+              static_cast<long long>(all), loss.mean(), static_cast<long long>(loss.count), failed.size());
   for (auto const& [which, why] : failed) std::printf("failed: %s: %s\n", which.c_str(), why.c_str());
   return 0;
 }

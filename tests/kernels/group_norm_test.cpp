@@ -17,9 +17,10 @@ using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(GroupNorm, Types);
 
 // rows, channels, groups: one of each, primes, one more and less than a block of rows, a warp's groups, the widths of Stable Diffusion
-constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},   {1, 4, 2},   {2, 6, 3},   {3, 5, 5},    {7, 8, 1},    {5, 12, 4},  {63, 8, 2},  {64, 8, 2},  {65, 8, 2},
-                                           {1, 32, 32}, {2, 33, 33}, {9, 64, 32}, {31, 35, 7},  {33, 10, 5},  {127, 6, 2}, {128, 6, 2}, {129, 6, 2}, {17, 96, 32},
-                                           {4, 320, 32}, {191, 4, 4}, {193, 3, 1}, {257, 2, 2}, {16, 160, 8}, {70, 30, 6}, {40, 64, 16}};
+constexpr std::array<Size, 3> kShapes[] = {{1, 1, 1},   {1, 4, 2},    {2, 6, 3},   {3, 5, 5},    {7, 8, 1},    {5, 12, 4},  {63, 8, 2},
+                                           {64, 8, 2},  {65, 8, 2},   {1, 32, 32}, {2, 33, 33},  {9, 64, 32},  {31, 35, 7}, {33, 10, 5},
+                                           {127, 6, 2}, {128, 6, 2},  {129, 6, 2}, {17, 96, 32}, {4, 320, 32}, {191, 4, 4}, {193, 3, 1},
+                                           {257, 2, 2}, {16, 160, 8}, {70, 30, 6}, {40, 64, 16}};
 
 TYPED_TEST(GroupNorm, MatchesDoubleAndWorksInPlace) {
   using T = TypeParam;
@@ -50,14 +51,18 @@ TYPED_TEST(GroupNorm, MatchesDoubleAndWorksInPlace) {
           for (Size n = 0; n < rows; ++n)
             for (Size c = g * width; c < (g + 1) * width; ++c) var += std::pow(double(float(x.view()(n, c))) - mean, 2) / count;
           double const rstd = 1 / std::sqrt(var + 1e-5);
-          // a lane sums 2·width numbers of a block of rows, then 5 joins, as many again over the blocks: so many roundings of numbers below 1
+          // a lane sums 2·width numbers of a block of rows, then 5 joins, as many again over the blocks: so many roundings of numbers below
+          // 1
           double const roundings = 2 * double(width) + 2 * 5 + count / (64 * double(width)) / 32 + 8;
           for (Size n = 0; n < rows; ++n)
             for (Size c = g * width; c < (g + 1) * width; ++c) {
-              double const gain_c = double(float(gain.view()(c))), plain = (double(float(x.view()(n, c))) - mean) * rstd * gain_c + double(float(bias.view()(c)));
+              double const gain_c = double(float(gain.view()(c))),
+                           plain = (double(float(x.view()(n, c))) - mean) * rstd * gain_c + double(float(bias.view()(c)));
               double const want = silu ? plain / (1 + std::exp(-plain)) : plain;
-              double const bound = 1.1 * roundings * 0x1p-24 * (rstd + 1) * (std::abs(gain_c) + 1) * 2 + support::kRoundoff<T> * std::abs(want);
-              ASSERT_NEAR(float(got.view()(n, c)), want, bound) << support::type_of<T>() << " " << rows << "x" << channels << "/" << groups << " at " << n << ", " << c;
+              double const bound =
+                  1.1 * roundings * 0x1p-24 * (rstd + 1) * (std::abs(gain_c) + 1) * 2 + support::kRoundoff<T> * std::abs(want);
+              ASSERT_NEAR(float(got.view()(n, c)), want, bound)
+                  << support::type_of<T>() << " " << rows << "x" << channels << "/" << groups << " at " << n << ", " << c;
               ASSERT_EQ(float(got.view()(n, c)), float(in_place.view()(n, c)));
             }
         }

@@ -20,8 +20,8 @@ TYPED_TEST_SUITE(Unfold, Types);
 template <class Try>
 void each_window(Try&& attempt) {
   for (auto const& [h, w, c] : {std::array<Size, 3>{1, 1, 1}, {2, 3, 5}, {5, 4, 3}, {7, 7, 8}, {8, 6, 33}, {3, 9, 130}})
-    for (Window const& window : {Window::same(3, h, w), Window::same(1, h, w), Window::resampled(3, 2 * h, 2 * w), Window::resampled(3, 2 * h - 1, 2 * w + 1),
-                                 Window::halved(h, w), Window::halved_below(h, w)})
+    for (Window const& window : {Window::same(3, h, w), Window::same(1, h, w), Window::resampled(3, 2 * h, 2 * w),
+                                 Window::resampled(3, 2 * h - 1, 2 * w + 1), Window::halved(h, w), Window::halved_below(h, w)})
       if (window.out_rows * window.out_cols > 0) attempt(h, w, c, window);
 }
 

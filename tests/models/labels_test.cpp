@@ -27,7 +27,8 @@ int compare(std::string const& data, std::string const& file, TrainingTemplate k
     support::TempDir const folder;
     for (auto const& part : golden.at("tokenizer"))
       for (auto const& entry : fs::directory_iterator(data + "/" + part.get<std::string>()))
-        if (entry.is_regular_file()) fs::copy_file(entry.path(), folder.path(entry.path().filename().string()), fs::copy_options::overwrite_existing);
+        if (entry.is_regular_file())
+          fs::copy_file(entry.path(), folder.path(entry.path().filename().string()), fs::copy_options::overwrite_existing);
     auto const vocabulary = io::Tokenizer::open(folder.path(""), {.prefer = training_vocabulary(kind)});
     std::optional<Size> limit;
     if (golden.contains("max_length")) limit = golden.at("max_length").get<Size>();
@@ -88,7 +89,8 @@ TEST(Conversations, AreWrittenAsTheyAreRead) {
       {.id = 7, .has_image = true, .images = {"a.png"}, .turns = {{"human", "<image>\nWhat?"}, {"gpt", "That."}}, .kind = "where"},
       {.id = "two", .has_image = true, .images = {"a.png", "b.png"}, .turns = {{"human", "Which?"}, {"gpt", "\"é\"\n"}}},
       recaption_record("wish-1", "Draw a red house.", "a small red house, flat colours"),
-      in_context_record(nullptr, {{"human", "I like the sea."}, {"gpt", "So do I."}}, "Draw it.", "Here it comes.", "blue sea, white waves")};
+      in_context_record(nullptr, {{"human", "I like the sea."}, {"gpt", "So do I."}}, "Draw it.", "Here it comes.",
+                        "blue sea, white waves")};
   write_conversations(folder.path("data.json"), all);
   auto const back = read_conversations(folder.path("data.json"));
   ASSERT_EQ(back.size(), all.size());

@@ -24,17 +24,21 @@ constexpr float kPrinted = 6e-9f;  // eight decimals, and a float's own rounding
 
 TEST(CpuNoise, EqualsTorch) {
   CpuNoise zero(0);
-  std::vector<float> const first{-1.12583983f, -1.15236020f, -0.25057858f, -0.43387881f, 0.84871036f, 0.69200915f, -0.31601277f, -2.11521935f,
-                                 0.32227492f,  -1.26333475f, 0.34998319f,  0.30813393f,  0.11984151f, 1.23765790f, 1.11677718f,  -0.24727815f};
+  std::vector<float> const first{-1.12583983f, -1.15236020f, -0.25057858f, -0.43387881f, 0.84871036f, 0.69200915f,
+                                 -0.31601277f, -2.11521935f, 0.32227492f,  -1.26333475f, 0.34998319f, 0.30813393f,
+                                 0.11984151f,  1.23765790f,  1.11677718f,  -0.24727815f};
   EXPECT_EQ(drawn(zero, 16), first);  // nine digits name one float
   CpuNoise other(42);
-  expect_begins(drawn(other, 65536), {1.92691529f, 1.48728406f, 0.90071720f, -2.10552096f, 0.67841846f, -1.23454487f, -0.04306748f, -1.60466695f}, kPrinted);
+  expect_begins(drawn(other, 65536),
+                {1.92691529f, 1.48728406f, 0.90071720f, -2.10552096f, 0.67841846f, -1.23454487f, -0.04306748f, -1.60466695f}, kPrinted);
 }
 
 TEST(CpuNoise, RedrawsTheTailAndKeepsTheSecondOfAPair) {
   CpuNoise twenty(0);
   auto const v = drawn(twenty, 20);
-  expect_begins(v, {-1.12583983f, -1.15236020f, -0.25057858f, -0.43387881f, 0.59883946f, -1.55509508f, -0.34136039f, 1.85300612f, 0.46809641f}, kPrinted);
+  expect_begins(v,
+                {-1.12583983f, -1.15236020f, -0.25057858f, -0.43387881f, 0.59883946f, -1.55509508f, -0.34136039f, 1.85300612f, 0.46809641f},
+                kPrinted);
   expect_begins({v.end() - 4, v.end()}, {0.93182659f, 1.25900924f, 2.00498056f, 0.05373690f}, kPrinted);
   CpuNoise five(0), split(0);
   auto const few = drawn(five, 5);

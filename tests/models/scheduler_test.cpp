@@ -13,9 +13,13 @@ using namespace mgm::models;
 
 io::Json constants(std::string_view type, std::string_view more = "") {
   return io::parse_json(text(R"({"_class_name": ")", type, R"(", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
-    "steps_offset": 1, "clip_sample": false, "set_alpha_to_one": false, "skip_prk_steps": true)", more, "}"), "scheduler_config.json");
+    "steps_offset": 1, "clip_sample": false, "set_alpha_to_one": false, "skip_prk_steps": true)",
+                             more, "}"),
+                        "scheduler_config.json");
 }
-SchedulerConfig config(std::string_view type, std::string_view more = "") { return scheduler_config(constants(type, more), "scheduler_config.json"); }
+SchedulerConfig config(std::string_view type, std::string_view more = "") {
+  return scheduler_config(constants(type, more), "scheduler_config.json");
+}
 
 std::vector<double> timesteps(Scheduler const& s) {
   std::vector<double> out;
@@ -85,7 +89,7 @@ TEST(Scheduler, TablesOfEuler) {
   EXPECT_EQ(fifty.steps().back().timestep, 1);
   Scheduler const trailing(config("EulerAncestralDiscreteScheduler", kTrailing), 30);
   EXPECT_EQ(timesteps(trailing), (std::vector<double>{999, 966, 932, 899, 866, 832, 799, 766, 732, 699, 666, 632, 599, 566, 532,
-                                                      499, 466, 432, 399, 366, 332, 299, 266, 232, 199, 166, 132, 99, 66, 32}));
+                                                      499, 466, 432, 399, 366, 332, 299, 266, 232, 199, 166, 132, 99,  66,  32}));
   EXPECT_NEAR(trailing.first_noise(), 14.614645, 1e-5);
   Scheduler const karras(config("EulerDiscreteScheduler", kKarras), 4);
   expect_near(timesteps(karras), {751, 411.4154, 69.4032, 1}, 1e-3);
@@ -94,7 +98,8 @@ TEST(Scheduler, TablesOfEuler) {
 
 TEST(Scheduler, TablesOfTheOthers) {
   Scheduler const dpm(config("DPMSolverMultistepScheduler", kKarras), 20);
-  EXPECT_EQ(timesteps(dpm), (std::vector<double>{999, 962, 921, 876, 827, 772, 710, 640, 561, 474, 380, 285, 197, 123, 69, 35, 15, 6, 2, 0}));
+  EXPECT_EQ(timesteps(dpm),
+            (std::vector<double>{999, 962, 921, 876, 827, 772, 710, 640, 561, 474, 380, 285, 197, 123, 69, 35, 15, 6, 2, 0}));
   expect_near(dpm.sigmas(), {14.614645, 11.725371, 9.340211, 7.383626, 5.789421, 4.499844, 3.464755, 2.640847, 1.990921, 1.483217}, 1e-5);
   EXPECT_EQ(timesteps(Scheduler(config("DPMSolverMultistepScheduler", kLeading), 4)), (std::vector<double>{801, 601, 401, 201}));
   EXPECT_EQ(timesteps(Scheduler(config("DDIMScheduler", kLeading), 4)), (std::vector<double>{751, 501, 251, 1}));
@@ -110,7 +115,8 @@ TEST(Scheduler, RunsOfAMadeUpNetwork) {
     SCOPED_TRACE(std::string(type) + std::string(more) + " " + std::to_string(n));
     CpuNoise noise(7);
     auto const got = run(Scheduler(config(type, more), n), draws ? &noise : nullptr);
-    for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(got[i], want[i], 2e-6 * (std::abs(want[i]) + 1)) << i;  // seven digits of float arithmetic
+    for (std::size_t i = 0; i < 4; ++i)
+      EXPECT_NEAR(got[i], want[i], 2e-6 * (std::abs(want[i]) + 1)) << i;  // seven digits of float arithmetic
   };
   at("EulerDiscreteScheduler", kLeading, 4, {1.020751, -0.8279145, 0.01250011, 4.971648});
   at("EulerDiscreteScheduler", kKarras, 4, {1.039878, -0.8962437, -0.01020981, 4.861336});

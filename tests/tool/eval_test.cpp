@@ -15,9 +15,12 @@ std::string const kTiny = MGM_TEST_SOURCE "/examples/mgm-tiny", kPictures = MGM_
 Json records() {
   Json out = Json::array();
   for (auto const& q : mgm::io::read_json(kPictures + "/questions.json"))
-    out.push_back({{"id", out.size()}, {"image", q.at("picture")}, {"kind", q.at("kind")},
-                   {"conversations", {{{"from", "human"}, {"value", "<image>\n" + q.at("question").get<std::string>()}},
-                                      {{"from", "gpt"}, {"value", q.at("answer")}}}}});
+    out.push_back({{"id", out.size()},
+                   {"image", q.at("picture")},
+                   {"kind", q.at("kind")},
+                   {"conversations",
+                    {{{"from", "human"}, {"value", "<image>\n" + q.at("question").get<std::string>()}},
+                     {{"from", "gpt"}, {"value", q.at("answer")}}}}});
   return out;
 }
 Json evaluated(Json const& data, std::vector<std::string> const& more = {}) {
@@ -57,9 +60,13 @@ TEST(Eval, ForcesAPrefixAndGivesEarlierTurnsAsRecorded) {
 
 TEST(Eval, NamesRecordsThatFailAndGoesOn) {
   auto data = records();
-  data.insert(data.begin(), Json::parse(R"({"id": 1, "image": "absent.png", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "x"}]})"));
+  data.insert(
+      data.begin(),
+      Json::parse(
+          R"({"id": 1, "image": "absent.png", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "x"}]})"));
   data.insert(data.begin(), Json::parse(R"({"id": 2, "kind": "back"})"));
-  data.insert(data.begin(), Json::parse(R"({"id": 3, "conversations": [{"from": "human", "value": "x"}, {"from": "narrator", "value": "y"}]})"));
+  data.insert(data.begin(),
+              Json::parse(R"({"id": 3, "conversations": [{"from": "human", "value": "x"}, {"from": "narrator", "value": "y"}]})"));
   auto const result = evaluated(data);
   auto const& failed = result.at("failed");
   ASSERT_EQ(failed.size(), 3u);
@@ -73,8 +80,10 @@ TEST(Eval, NamesRecordsThatFailAndGoesOn) {
 TEST(Eval, RefusesWhatIsNoData) {
   support::TempDir const folder;
   folder.write("data.json", "{}");
-  expect_failure(mgm_tool({"eval", kTiny, folder.path("data.json"), "--images", kPictures, "--progress", "never"}), 1, "expected a list of records", "an object");
-  expect_failure(mgm_tool({"eval", kTiny, folder.path("absent.json"), "--images", kPictures, "--progress", "never"}), 1, "absent.json", "no file");
+  expect_failure(mgm_tool({"eval", kTiny, folder.path("data.json"), "--images", kPictures, "--progress", "never"}), 1,
+                 "expected a list of records", "an object");
+  expect_failure(mgm_tool({"eval", kTiny, folder.path("absent.json"), "--images", kPictures, "--progress", "never"}), 1, "absent.json",
+                 "no file");
   expect_failure(mgm_tool({"eval", kTiny, folder.path("data.json"), "--progress", "never"}), 2, "--images", "no folder");
   expect_failure(mgm_tool({"eval", kTiny, folder.path("data.json"), "--images", kPictures, "--turn", "middle"}), 2, "--turn", "turn");
 }

@@ -17,11 +17,11 @@ void group_norm(Executor const& ex, In<T, 2> x, Size groups, In<T, 1> gain, In<T
   constexpr Size kBlock = 256;
   Size const rows = x.extent(0), channels = x.extent(1), width = channels / groups, blocks = (rows + kBlock - 1) / kBlock;
   if (rows == 0 || channels == 0) return;
-  std::vector<double> sums(static_cast<std::size_t>(2 * blocks * groups));                // (blocks, groups, Σx and Σx²)
+  std::vector<double> sums(static_cast<std::size_t>(2 * blocks * groups));  // (blocks, groups, Σx and Σx²)
   for_rows(ex, blocks, 2 * kBlock * channels, [&](Size b) {
     std::vector<float> sum(static_cast<std::size_t>(channels)), square(sum);
     double* const to = &sums[static_cast<std::size_t>(2 * b * groups)];
-    T const* const centre = x.row(0);                                                     // any number near the mean keeps Σx² small
+    T const* const centre = x.row(0);  // any number near the mean keeps Σx² small
     for (Size n = b * kBlock; n < std::min(rows, (b + 1) * kBlock); ++n) {
       T const* const row = x.row(n);
       for (Size c = 0; c < channels; ++c) {
@@ -34,13 +34,15 @@ void group_norm(Executor const& ex, In<T, 2> x, Size groups, In<T, 1> gain, In<T
       to[2 * (c / width) + 1] += static_cast<double>(square[static_cast<std::size_t>(c)]);
     }
   });
-  std::vector<float> scale(static_cast<std::size_t>(channels)), shift(scale);             // (C)
+  std::vector<float> scale(static_cast<std::size_t>(channels)), shift(scale);  // (C)
   double const count = static_cast<double>(rows * width);
   for (Size g = 0; g < groups; ++g) {
     double sum = 0, square = 0;
-    for (Size b = 0; b < blocks; ++b) sum += sums[static_cast<std::size_t>(2 * (b * groups + g))], square += sums[static_cast<std::size_t>(2 * (b * groups + g) + 1)];
+    for (Size b = 0; b < blocks; ++b)
+      sum += sums[static_cast<std::size_t>(2 * (b * groups + g))], square += sums[static_cast<std::size_t>(2 * (b * groups + g) + 1)];
     double const from_centre = sum / count, variance = std::max(0.0, square / count - from_centre * from_centre);
-    double const mean = from_centre + static_cast<double>(static_cast<float>(x(0, g * width))), rstd = 1 / std::sqrt(variance + static_cast<double>(eps));
+    double const mean = from_centre + static_cast<double>(static_cast<float>(x(0, g * width))),
+                 rstd = 1 / std::sqrt(variance + static_cast<double>(eps));
     for (Size c = g * width; c < (g + 1) * width; ++c) {
       double const a = rstd * static_cast<double>(static_cast<float>(gain(c)));
       scale[static_cast<std::size_t>(c)] = static_cast<float>(a);

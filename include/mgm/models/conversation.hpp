@@ -21,7 +21,7 @@ struct Conversation {
   bool has_image = false;           ///< whether the key is there: a record without it is text alone, and `<image>` in it is text
   std::vector<std::string> images;  ///< paths
   std::vector<Said> turns;
-  std::string kind{};               ///< of question, for counting answers; empty: none given
+  std::string kind{};  ///< of question, for counting answers; empty: none given
 };
 
 /// One record; `where` names it in messages ("data.json: record 3"). Throws FileError for what is not a record: no list of turns, a turn
@@ -33,11 +33,14 @@ struct Conversation {
   out.kind = io::get_or<std::string>(json, "kind", "", where);
   if (auto const it = json.find("image"); it != json.end()) {
     out.has_image = true;
-    if (it->is_string()) out.images = {it->get<std::string>()};
-    else if (!it->is_null()) out.images = io::get<std::vector<std::string>>(json, "image", where);
+    if (it->is_string())
+      out.images = {it->get<std::string>()};
+    else if (!it->is_null())
+      out.images = io::get<std::vector<std::string>>(json, "image", where);
   }
   auto const turns = json.find("conversations");
-  require<FileError>(turns != json.end() && turns->is_array(), where, ": \"conversations\" is not a list of objects with a string \"value\"");
+  require<FileError>(turns != json.end() && turns->is_array(), where,
+                     ": \"conversations\" is not a list of objects with a string \"value\"");
   for (auto const& turn : *turns) {
     require<FileError>(turn.is_object() && turn.contains("value") && turn.at("value").is_string(), where,
                        ": \"conversations\" is not a list of objects with a string \"value\"");
@@ -81,11 +84,12 @@ inline void write_conversations(std::string const& path, std::vector<Conversatio
   return {.id = std::move(id), .images = {}, .turns = {{"human", text(wish, " <GEN>")}, {"gpt", text("<h>", caption, "</h>")}}};
 }
 
-/// A chat model's output as a record of in-context prompt generation: the talk so far, a last request, an answer in words, and the prompt to
-/// draw what fits. `before` holds whole exchanges, human first.
-[[nodiscard]] inline Conversation in_context_record(io::Json id, std::vector<Said> before, std::string_view request, std::string_view answer,
-                                                    std::string_view prompt) {
-  require<ArgumentError>(before.size() % 2 == 0, "in-context record: ", before.size(), " turns before the request; whole exchanges are needed");
+/// A chat model's output as a record of in-context prompt generation: the talk so far, a last request, an answer in words, and the prompt
+/// to draw what fits. `before` holds whole exchanges, human first.
+[[nodiscard]] inline Conversation in_context_record(io::Json id, std::vector<Said> before, std::string_view request,
+                                                    std::string_view answer, std::string_view prompt) {
+  require<ArgumentError>(before.size() % 2 == 0, "in-context record: ", before.size(),
+                         " turns before the request; whole exchanges are needed");
   before.push_back({"human", text(request, " <GEN>")});
   before.push_back({"gpt", text(answer, answer.empty() ? "" : " ", "<h>", prompt, "</h>")});
   return {.id = std::move(id), .images = {}, .turns = std::move(before)};

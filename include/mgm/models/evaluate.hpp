@@ -43,10 +43,11 @@ template <class Model>
   Size rows = static_cast<Size>(said.ids.size()) - images;
   for (auto const& picture : pictures) rows += picture.extent(0);
   require<ArgumentError>(rows > 0, "loss: the conversation is empty");
-  require<LimitError>(rows <= model.language.max_positions, "loss: ", rows, " positions are needed, the model has ", model.language.max_positions);
+  require<LimitError>(rows <= model.language.max_positions, "loss: ", rows, " positions are needed, the model has ",
+                      model.language.max_positions);
 
-  auto x = ctx.template empty<T>(Extents{rows, width});                              // (P, H)
-  std::vector<int> labels;                                                           // (P)
+  auto x = ctx.template empty<T>(Extents{rows, width});  // (P, H)
+  std::vector<int> labels;                               // (P)
   Size picture = 0;
   for (std::size_t i = 0; i < said.ids.size(); ++i) {
     Size const at = static_cast<Size>(labels.size());
@@ -62,14 +63,14 @@ template <class Model>
   nn::KvCache<T, Dev> cache(ctx, lm.cache_config(rows));
   ctx.begin(Stage::prefill, lm.config().depth);
   lm(ctx, x.view(), cache);
-  auto const states = lm.normed(ctx, x);                                             // (P, H)
+  auto const states = lm.normed(ctx, x);  // (P, H)
   Size const vocab = model.language.vocab > 0 ? std::min(model.language.vocab, lm.config().vocab) : lm.config().vocab;
   MaskedLoss loss;
   for (Size t = 0; t + 1 < rows; ++t) {
     int const label = labels[static_cast<std::size_t>(t + 1)];
     if (label == kMasked) continue;
     require<ArgumentError>(label >= 0 && label < vocab, "loss: label ", label, " is beyond the vocabulary of ", vocab);
-    auto const logits = lm.logits(ctx, states.slice(0, t, 1), vocab);                // (1, V)
+    auto const logits = lm.logits(ctx, states.slice(0, t, 1), vocab);  // (1, V)
     auto const row = ctx.on_host(logits.view());
     float const peak = *std::max_element(row.data(), row.data() + vocab);
     double mass = 0;

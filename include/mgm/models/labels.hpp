@@ -36,12 +36,18 @@ struct LabelWalk {
 
 [[nodiscard]] constexpr LabelWalk label_walk(TrainingTemplate t) {
   switch (t) {
-    case TrainingTemplate::vicuna_v1: return {"</s>", " ASSISTANT: ", false, 1, 2};
-    case TrainingTemplate::gemma: return {"<eos>", "<start_of_turn>model\n", false, 1, 1};
-    case TrainingTemplate::mistral_instruct: return {"</s>", "[/INST] ", false, 1, 2};
-    case TrainingTemplate::llama_3: return {"<|eot_id|>", "<|eot_id|><|start_header_id|>system<|end_header_id|>\n\n", true, 1, 1};
-    case TrainingTemplate::chatml_direct: return {"<|im_end|>", "<|im_end|><|im_start|>assistant\n", true, 0, 1};
-    case TrainingTemplate::plain: break;
+    case TrainingTemplate::vicuna_v1:
+      return {"</s>", " ASSISTANT: ", false, 1, 2};
+    case TrainingTemplate::gemma:
+      return {"<eos>", "<start_of_turn>model\n", false, 1, 1};
+    case TrainingTemplate::mistral_instruct:
+      return {"</s>", "[/INST] ", false, 1, 2};
+    case TrainingTemplate::llama_3:
+      return {"<|eot_id|>", "<|eot_id|><|start_header_id|>system<|end_header_id|>\n\n", true, 1, 1};
+    case TrainingTemplate::chatml_direct:
+      return {"<|im_end|>", "<|im_end|><|im_start|>assistant\n", true, 0, 1};
+    case TrainingTemplate::plain:
+      break;
   }
   return {};
 }
@@ -111,9 +117,9 @@ struct LabelWalk {
     for (std::size_t i = 0; i < rounds.size(); ++i) {
       auto const at = rounds[i].find(walk.cue);
       if (at == rounds[i].npos || rounds[i].find(walk.cue, at + walk.cue.size()) != rounds[i].npos) break;  // exactly one, or the walk ends
-      Size const shift = kind == TrainingTemplate::vicuna_v1 && i > 0 && !vocabulary.legacy()  ? -1
-                         : kind == TrainingTemplate::chatml_direct && vocabulary.legacy() ? 1
-                                                                                           : 0;
+      Size const shift = kind == TrainingTemplate::vicuna_v1 && i > 0 && !vocabulary.legacy() ? -1
+                         : kind == TrainingTemplate::chatml_direct && vocabulary.legacy()     ? 1
+                                                                                              : 0;
       mask(cursor, cursor + count(rounds[i].substr(0, at + walk.cue.size())) - walk.less + shift);
       cursor += count(rounds[i]) + shift;
     }

@@ -11,7 +11,8 @@ namespace mgm::inline v0::models {
 /// The templates that Mini-Gemini was trained under; `plain` is that of the first stage, a caption behind its picture.
 enum class TrainingTemplate { vicuna_v1, gemma, llama_3, mistral_instruct, chatml_direct, plain };
 
-inline constexpr std::string_view kTrainingTemplateNames[] = {"vicuna_v1", "gemma", "llama_3", "mistral_instruct", "chatml_direct", "plain"};
+inline constexpr std::string_view kTrainingTemplateNames[] = {"vicuna_v1",        "gemma",         "llama_3",
+                                                              "mistral_instruct", "chatml_direct", "plain"};
 
 [[nodiscard]] constexpr std::string_view name(TrainingTemplate t) { return kTrainingTemplateNames[static_cast<int>(t)]; }
 
@@ -42,17 +43,21 @@ struct TrainingFrame {
     case TrainingTemplate::vicuna_v1:
       return {frame(Template::vicuna_v1).system, {"USER: ", " ", "USER:"}, {"ASSISTANT: ", "</s>", "ASSISTANT:"}};
     case TrainingTemplate::gemma:
-      return {"", {"<start_of_turn>user\n", "<end_of_turn>\n", "<start_of_turn>user\n"},
+      return {"",
+              {"<start_of_turn>user\n", "<end_of_turn>\n", "<start_of_turn>user\n"},
               {"<start_of_turn>model\n", "<end_of_turn>\n<eos>", "<start_of_turn>model\n"}};
     case TrainingTemplate::llama_3: {
       std::string_view const user = frame(Template::llama_3).user_begin, model = "<|start_header_id|>system<|end_header_id|>\n\n";
       return {frame(Template::llama_3).system, {user, "<|eot_id|>", user}, {model, "<|eot_id|>", model}};
     }
-    case TrainingTemplate::mistral_instruct: return {"", {"<s>[INST] ", " [/INST]", ""}, {" ", " </s>", ""}};
+    case TrainingTemplate::mistral_instruct:
+      return {"", {"<s>[INST] ", " [/INST]", ""}, {" ", " </s>", ""}};
     case TrainingTemplate::chatml_direct:
-      return {frame(Template::chatml_direct).system, {"<|im_start|>user\n", "<|im_end|>", "<|im_start|>user\n"},
+      return {frame(Template::chatml_direct).system,
+              {"<|im_start|>user\n", "<|im_end|>", "<|im_start|>user\n"},
               {"<|im_start|>assistant\n", "<|im_end|>", "<|im_start|>assistant\n"}};
-    case TrainingTemplate::plain: break;
+    case TrainingTemplate::plain:
+      break;
   }
   return {};
 }
@@ -61,7 +66,7 @@ struct TrainingFrame {
 [[nodiscard]] constexpr std::size_t leading_space(std::string_view s) {
   auto const byte = [&](std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u; };
   if ((byte(0) >= 0x09 && byte(0) <= 0x0D) || (byte(0) >= 0x1C && byte(0) <= 0x20)) return 1;
-  if (byte(0) == 0xC2 && (byte(1) == 0x85 || byte(1) == 0xA0)) return 2;                        // U+0085, U+00A0
+  if (byte(0) == 0xC2 && (byte(1) == 0x85 || byte(1) == 0xA0)) return 2;  // U+0085, U+00A0
   unsigned const point = (byte(0) & 0x0Fu) << 12 | (byte(1) & 0x3Fu) << 6 | (byte(2) & 0x3Fu);
   if ((byte(0) & 0xF0u) != 0xE0u || s.size() < 3) return 0;
   bool const space = point == 0x1680 || (point >= 0x2000 && point <= 0x200A) || point == 0x2028 || point == 0x2029 || point == 0x202F ||

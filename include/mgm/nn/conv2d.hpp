@@ -19,7 +19,9 @@ struct Conv2d {
   static constexpr Size kGathered = Size{1} << 22;  // elements of the gathered taps that live at a time
 
   Conv2d(Context<Dev>&, Config c)
-      : weight({c.out, c.in, c.side, c.side}, Layout::taps_inner, Extents<2>{c.out, Size{c.side} * c.side * c.in}), bias(Extents{c.out}), side(c.side) {}
+      : weight({c.out, c.in, c.side, c.side}, Layout::taps_inner, Extents<2>{c.out, Size{c.side} * c.side * c.in}),
+        bias(Extents{c.out}),
+        side(c.side) {}
 
   /// The window must have this convolution's side. The epilogue's bias replaces the layer's own when given; its residual has a row a pixel.
   [[nodiscard]] Tensor<T, 3, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, Window const& window, Epilogue<T, Dev> e = {}) const {
@@ -38,7 +40,7 @@ struct Conv2d {
     Size const stretch = std::clamp<Size>(kGathered / std::max<Size>(width, 1), 1, std::max<Size>(pixels, 1));
     for (Size first = 0; first < pixels; first += stretch) {
       Size const count = std::min(stretch, pixels - first);
-      auto rows = ctx.template empty<T>(Extents{count, width});                                      // (pixels, side²·in)
+      auto rows = ctx.template empty<T>(Extents{count, width});  // (pixels, side²·in)
       ops::unfold(ctx, x, window, first, rows.view());
       auto part = e;
       if (e.residual.data()) part.residual = e.residual.slice(0, first, count);

@@ -14,7 +14,9 @@ namespace mgm::inline v0::vendor {
 
 namespace detail {
 template <class T>
-inline constexpr cudaDataType kCublasType = std::same_as<T, float> ? CUDA_R_32F : std::same_as<T, bf16> ? CUDA_R_16BF : CUDA_R_16F;
+inline constexpr cudaDataType kCublasType = std::same_as<T, float>  ? CUDA_R_32F
+                                            : std::same_as<T, bf16> ? CUDA_R_16BF
+                                                                    : CUDA_R_16F;
 
 inline void check(cublasStatus_t status, char const* call) {
   require<DeviceError>(status == CUBLAS_STATUS_SUCCESS, "cublasLt: ", call, " failed: ", cublasLtGetStatusString(status));
@@ -36,7 +38,9 @@ struct Owned {
 class CublasLt {
  public:
   /// `workspace`: device memory that every product may use; 32 MiB is what cuBLAS recommends for Hopper.
-  CublasLt(void* workspace, Size bytes) : workspace_(workspace), bytes_(bytes) { detail::check(cublasLtCreate(&library_.handle), "cublasLtCreate"); }
+  CublasLt(void* workspace, Size bytes) : workspace_(workspace), bytes_(bytes) {
+    detail::check(cublasLtCreate(&library_.handle), "cublasLtCreate");
+  }
 
   /// Whether the library has this epilogue: alpha, a bias, a residual; nothing that is applied to the sum besides.
   template <Real T>
@@ -67,14 +71,24 @@ class CublasLt {
     }
     using Layout = detail::Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
     auto const describe = [&](Layout& layout, cudaDataType type, Size rows, Size cols, Size stride) {
-      detail::check(cublasLtMatrixLayoutCreate(&layout.handle, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols), stride),
-                    "cublasLtMatrixLayoutCreate");
+      detail::check(
+          cublasLtMatrixLayoutCreate(&layout.handle, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols), stride),
+          "cublasLtMatrixLayoutCreate");
     };
     Layout a, b, c, d;
     describe(a, detail::kCublasType<T>, k, n, w.stride(0)), describe(b, detail::kCublasType<T>, k, m, x.stride(0));
     describe(d, detail::kCublasType<TOut>, n, m, out.stride(0));
     describe(c, detail::kCublasType<TOut>, n, m, e.residual.data() ? e.residual.stride(0) : out.stride(0));
-    auto const key = std::tuple{m, n, k, x.stride(0), w.stride(0), out.stride(0), int{sizeof(T)}, int{sizeof(TOut)}, std::same_as<T, bf16>, e.bias.data() != nullptr};
+    auto const key = std::tuple{m,
+                                n,
+                                k,
+                                x.stride(0),
+                                w.stride(0),
+                                out.stride(0),
+                                int{sizeof(T)},
+                                int{sizeof(TOut)},
+                                std::same_as<T, bf16>,
+                                e.bias.data() != nullptr};
     auto found = algorithms_.find(key);
     if (found == algorithms_.end()) {
       detail::Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> wish;
@@ -84,15 +98,16 @@ class CublasLt {
                     "cublasLtMatmulPreferenceSetAttribute");
       cublasLtMatmulHeuristicResult_t best{};
       int count = 0;
-      detail::check(cublasLtMatmulAlgoGetHeuristic(library_.handle, product.handle, a.handle, b.handle, c.handle, d.handle, wish.handle, 1, &best, &count),
+      detail::check(cublasLtMatmulAlgoGetHeuristic(library_.handle, product.handle, a.handle, b.handle, c.handle, d.handle, wish.handle, 1,
+                                                   &best, &count),
                     "cublasLtMatmulAlgoGetHeuristic");
       require<DeviceError>(count > 0, "cublaslt: no algorithm for ", m, "x", n, "x", k, "; take a form of our own");
       found = algorithms_.emplace(key, best.algo).first;
     }
     float const alpha = e.alpha, beta = e.residual.data() ? 1.0f : 0.0f;
     void const* const old = e.residual.data() ? static_cast<void const*>(e.residual.data()) : out.data();
-    detail::check(cublasLtMatmul(library_.handle, product.handle, &alpha, w.data(), a.handle, x.data(), b.handle, &beta, old, c.handle, out.data(), d.handle,
-                                 &found->second, workspace_, static_cast<std::size_t>(bytes_), stream.handle),
+    detail::check(cublasLtMatmul(library_.handle, product.handle, &alpha, w.data(), a.handle, x.data(), b.handle, &beta, old, c.handle,
+                                 out.data(), d.handle, &found->second, workspace_, static_cast<std::size_t>(bytes_), stream.handle),
                   "cublasLtMatmul");
   }
 

@@ -21,8 +21,10 @@ namespace detail {
   auto const bits = __builtin_bit_cast(std::uint32_t, x);
   float e = static_cast<float>(static_cast<int>(bits >> 23) - 126);
   float m = __builtin_bit_cast(float, (bits & 0x007FFFFFu) | 0x3F000000u);  // [0.5, 1)
-  if (m < 0.707106781186547524f) e -= 1, m = (m - 1) + m;
-  else m = m - 1;
+  if (m < 0.707106781186547524f)
+    e -= 1, m = (m - 1) + m;
+  else
+    m = m - 1;
   float const z = m * m;
   float y = 7.0376836292e-2f;
   for (float const c : {-1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f, -1.6668057665e-1f, 2.0000714765e-1f,

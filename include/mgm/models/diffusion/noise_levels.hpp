@@ -30,7 +30,9 @@ struct NoiseLevels {
         beta[i] = root * root;
       }
       if (c.beta_schedule == BetaSchedule::squaredcos_cap_v2) {
-        auto const bar = [&](std::size_t t) { return std::pow(std::cos((static_cast<double>(t) / static_cast<double>(count) + 0.008) / 1.008 * std::numbers::pi / 2), 2); };
+        auto const bar = [&](std::size_t t) {
+          return std::pow(std::cos((static_cast<double>(t) / static_cast<double>(count) + 0.008) / 1.008 * std::numbers::pi / 2), 2);
+        };
         beta[i] = static_cast<float>(std::min(1 - bar(i + 1) / bar(i), 0.999));
       }
     }
@@ -56,7 +58,8 @@ struct NoiseLevels {
 
   /// σ at a timestep between whole ones.
   [[nodiscard]] double sigma_at(double t, bool logarithmic = false) const {
-    std::size_t const low = std::min(static_cast<std::size_t>(std::max(t, 0.0)), sigma.size() - 1), high = std::min(low + 1, sigma.size() - 1);
+    std::size_t const low = std::min(static_cast<std::size_t>(std::max(t, 0.0)), sigma.size() - 1),
+                      high = std::min(low + 1, sigma.size() - 1);
     double const w = t - static_cast<double>(low);
     if (logarithmic) return std::exp((1 - w) * std::log(sigma[low]) + w * std::log(sigma[high]));
     return (1 - w) * sigma[low] + w * sigma[high];

@@ -12,8 +12,8 @@ namespace mgm::inline v0::models {
 namespace detail {
 /// A component's weight files, in the order they are looked for: variants carry their name before the extension.
 [[nodiscard]] inline std::vector<std::string> weight_files(std::string const& stem) {
-  return {stem + ".safetensors.index.json", stem + ".safetensors", stem + ".fp16.safetensors", stem + ".safetensors.index.fp16.json", stem + ".fp16.safetensors.index.json",
-          stem + ".bin"};
+  return {stem + ".safetensors.index.json",      stem + ".safetensors", stem + ".fp16.safetensors", stem + ".safetensors.index.fp16.json",
+          stem + ".fp16.safetensors.index.json", stem + ".bin"};
 }
 }  // namespace detail
 
@@ -21,18 +21,22 @@ template <Real T, Device Dev>
 auto StableDiffusion<T, Dev>::open(Context<Dev>& ctx, std::string const& folder) -> StableDiffusion {
   namespace fs = std::filesystem;
   std::error_code ignored;
-  require<FileError>(fs::is_directory(folder, ignored), folder, ": expected a diffusers folder, found ", fs::exists(folder, ignored) ? "a file" : "nothing");
+  require<FileError>(fs::is_directory(folder, ignored), folder, ": expected a diffusers folder, found ",
+                     fs::exists(folder, ignored) ? "a file" : "nothing");
   auto const path = [&](std::string_view part) { return (fs::path(folder) / part).string(); };
   auto const index = io::read_json(path("model_index.json"));
   auto const component = [&](std::string const& name, std::string_view wanted) {
     auto const* entry = io::find_key(index, name, path("model_index.json"));
     if (entry == nullptr || !entry->is_array() || entry->size() != 2 || (*entry)[1].is_null()) return false;
-    require<ConfigError>(wanted.empty() || (*entry)[1] == wanted, path("model_index.json"), ": ", name, " is ", io::detail::describe((*entry)[1]), ", expected ", wanted);
+    require<ConfigError>(wanted.empty() || (*entry)[1] == wanted, path("model_index.json"), ": ", name, " is ",
+                         io::detail::describe((*entry)[1]), ", expected ", wanted);
     return true;
   };
   for (std::string const name : {"unet", "vae", "scheduler"})
-    require<ConfigError>(component(name, name == "unet" ? "UNet2DConditionModel" : name == "vae" ? "AutoencoderKL" : ""), path("model_index.json"), ": component ", name,
-                         " is missing; without it nothing can be drawn");
+    require<ConfigError>(component(name, name == "unet"  ? "UNet2DConditionModel"
+                                         : name == "vae" ? "AutoencoderKL"
+                                                         : ""),
+                         path("model_index.json"), ": component ", name, " is missing; without it nothing can be drawn");
   StableDiffusion out;
   out.zeros_for_absent_negative = io::get_or(index, "force_zeros_for_empty_prompt", false, path("model_index.json"));
   out.scheduler = io::read_json(path("scheduler/scheduler_config.json"));
@@ -52,9 +56,9 @@ auto StableDiffusion<T, Dev>::open(Context<Dev>& ctx, std::string const& folder)
   require<ConfigError>(!out.prompters.empty(), path("model_index.json"), ": component text_encoder is missing; a prompt cannot be read");
   out.unet.emplace(ctx, unet_config(io::read_json(path("unet/config.json")), path("unet/config.json")));
   out.vae.emplace(ctx, vae_config(io::read_json(path("vae/config.json")), path("vae/config.json")));
-  require<ConfigError>(out.unet->config().in == out.unet->config().out && out.unet->config().out == out.vae->config().latents, path("unet/config.json"), ": ",
-                       out.unet->config().in, " channels in, ", out.unet->config().out, " out, the autoencoder has ", out.vae->config().latents,
-                       "; inpainting models are not built yet");
+  require<ConfigError>(out.unet->config().in == out.unet->config().out && out.unet->config().out == out.vae->config().latents,
+                       path("unet/config.json"), ": ", out.unet->config().in, " channels in, ", out.unet->config().out,
+                       " out, the autoencoder has ", out.vae->config().latents, "; inpainting models are not built yet");
   io::Source const unet{io::Checkpoint::open(path("unet"), detail::weight_files("diffusion_pytorch_model")), ""};
   io::Source const vae{io::Checkpoint::open(path("vae"), detail::weight_files("diffusion_pytorch_model")), ""};
   for (std::size_t i = 0; i < sources.size(); ++i) io::load_parameters(ctx, sources[i], out.prompters[i].encoder);

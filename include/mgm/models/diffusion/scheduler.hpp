@@ -11,14 +11,14 @@ namespace mgm::inline v0::models {
 /// One step. With x the latents, m_k the network's output k calls ago (m_0 now), o the clean sample now and o' at the step before:
 ///   m = Σ_k past[k]·m_k,   o = clamp(data_x·x + data_m·m, ±clip),   x ← keep·x + model·m + data·o + before·o' + noise·N(0, 1)
 struct SchedulerStep {
-  double timestep = 0;                ///< what the network is told
-  double input = 1;                   ///< what the latents are multiplied by on their way into the network
+  double timestep = 0;  ///< what the network is told
+  double input = 1;     ///< what the latents are multiplied by on their way into the network
   double past[4] = {1, 0, 0, 0};
   double data_x = 0, data_m = 0, clip = 0;  ///< clip 0: none
   double keep = 1, model = 0, data = 0, before = 0, noise = 0;
-  bool draws = false;                 ///< noise is drawn, even where its weight is 0
-  bool stored = true;                 ///< the network's output is kept for later steps
-  bool restart = false;               ///< x is that before the step before
+  bool draws = false;    ///< noise is drawn, even where its weight is 0
+  bool stored = true;    ///< the network's output is kept for later steps
+  bool restart = false;  ///< x is that before the step before
 };
 
 class Scheduler {
@@ -28,11 +28,21 @@ class Scheduler {
     require<ArgumentError>(steps >= 1 && steps <= c.train_steps, "steps: expected 1 to ", c.train_steps, ", found ", steps);
     switch (c.kind) {
       case SchedulerKind::euler:
-      case SchedulerKind::euler_a: plan_euler(steps); break;
-      case SchedulerKind::ddim: plan_ddim(steps); break;
-      case SchedulerKind::dpmpp_2m: plan_dpmpp(steps); break;
-      case SchedulerKind::lcm: plan_lcm(steps); break;
-      case SchedulerKind::pndm: plan_pndm(steps); break;
+      case SchedulerKind::euler_a:
+        plan_euler(steps);
+        break;
+      case SchedulerKind::ddim:
+        plan_ddim(steps);
+        break;
+      case SchedulerKind::dpmpp_2m:
+        plan_dpmpp(steps);
+        break;
+      case SchedulerKind::lcm:
+        plan_lcm(steps);
+        break;
+      case SchedulerKind::pndm:
+        plan_pndm(steps);
+        break;
     }
   }
   [[nodiscard]] SchedulerConfig const& config() const { return config_; }
@@ -82,10 +92,12 @@ class Scheduler {
         up = std::sqrt(next * next * (now * now - next * next) / (now * now));
         next = std::sqrt(next * next - up * up);
       }
-      SchedulerStep s{.timestep = times[i], .input = 1 / std::sqrt(now * now + 1), .noise = up, .draws = config_.kind == SchedulerKind::euler_a};
+      SchedulerStep s{
+          .timestep = times[i], .input = 1 / std::sqrt(now * now + 1), .noise = up, .draws = config_.kind == SchedulerKind::euler_a};
       double const k = (next - now) / now;
       if (config_.prediction == Prediction::epsilon) s.model = next - now;
-      if (config_.prediction == Prediction::v_prediction) s.keep = 1 + k * (1 - 1 / (now * now + 1)), s.model = k * now / std::sqrt(now * now + 1);
+      if (config_.prediction == Prediction::v_prediction)
+        s.keep = 1 + k * (1 - 1 / (now * now + 1)), s.model = k * now / std::sqrt(now * now + 1);
       if (config_.prediction == Prediction::sample) s.keep = 1 + k, s.model = -k;
       steps_.push_back(s);
     }
@@ -109,7 +121,8 @@ class Scheduler {
     int const all = config_.train_steps;
     if (config_.spacing == Spacing::trailing) times = spaced_timesteps(config_, steps, true);
     for (int k = steps; k >= 1 && config_.spacing == Spacing::leading; --k) times.push_back(k * (all / (steps + 1)) + config_.offset);
-    for (int k = steps; k >= 1 && config_.spacing == Spacing::linspace; --k) times.push_back(std::nearbyint(static_cast<double>(all - 1) * k / steps));
+    for (int k = steps; k >= 1 && config_.spacing == Spacing::linspace; --k)
+      times.push_back(std::nearbyint(static_cast<double>(all - 1) * k / steps));
     if (config_.karras) {
       sigmas_ = karras_levels(levels_.sigma.back(), levels_.sigma.front(), steps);
       for (std::size_t i = 0; i < times.size(); ++i) times[i] = std::nearbyint(levels_.timestep_at(sigmas_[i]));
@@ -136,13 +149,19 @@ class Scheduler {
   /// Latent consistency (Luo et al. 2023, arXiv:2310.04378): d = c_out·o + c_skip·x, noised again to the next level.
   void plan_lcm(int steps) {
     int const grid = config_.train_steps / config_.original_steps;
-    require<ArgumentError>(steps <= config_.original_steps, "steps: lcm takes at most the ", config_.original_steps, " of its distillation, found ", steps);
+    require<ArgumentError>(steps <= config_.original_steps, "steps: lcm takes at most the ", config_.original_steps,
+                           " of its distillation, found ", steps);
     auto const at = [&](int j) { return static_cast<double>((config_.original_steps - j * config_.original_steps / steps) * grid - 1); };
     for (int j = 0; j < steps; ++j) {
-      double const t = at(j), scaled = t * config_.timestep_scaling, skip = 0.25 / (scaled * scaled + 0.25), out = scaled / std::sqrt(scaled * scaled + 0.25);
+      double const t = at(j), scaled = t * config_.timestep_scaling, skip = 0.25 / (scaled * scaled + 0.25),
+                   out = scaled / std::sqrt(scaled * scaled + 0.25);
       bool const last = j + 1 == steps;
       double const next = last ? 1 : levels_.alpha_bar[checked(at(j + 1))];
-      SchedulerStep s{.timestep = t, .clip = config_.clip, .keep = std::sqrt(next) * skip, .data = std::sqrt(next) * out, .noise = std::sqrt(1 - next),
+      SchedulerStep s{.timestep = t,
+                      .clip = config_.clip,
+                      .keep = std::sqrt(next) * skip,
+                      .data = std::sqrt(next) * out,
+                      .noise = std::sqrt(1 - next),
                       .draws = !last};
       predict_data(s, levels_.alpha_bar[checked(t)]);
       steps_.push_back(s);
@@ -153,12 +172,14 @@ class Scheduler {
   void plan_pndm(int steps) {
     auto times = spaced_timesteps(config_, steps, true);
     if (times.size() > 1) times.insert(times.begin() + 1, times[1]);
-    require<ConfigError>(config_.prediction != Prediction::sample, "pndm: prediction_type sample is not supported; there are epsilon, v_prediction");
+    require<ConfigError>(config_.prediction != Prediction::sample,
+                         "pndm: prediction_type sample is not supported; there are epsilon, v_prediction");
     int const apart = config_.train_steps / steps;
     for (std::size_t i = 0; i < times.size(); ++i) {
       double const t = i == 1 ? times[1] + apart : times[i], before = i == 1 ? times[1] : t - apart;
       SchedulerStep s{.timestep = times[i], .stored = i != 1, .restart = i == 1};
-      constexpr double kWeights[][4] = {{1}, {0.5, 0.5}, {1.5, -0.5}, {23.0 / 12, -16.0 / 12, 5.0 / 12}, {55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24}};
+      constexpr double kWeights[][4] = {
+          {1}, {0.5, 0.5}, {1.5, -0.5}, {23.0 / 12, -16.0 / 12, 5.0 / 12}, {55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24}};
       for (int k = 0; k < 4; ++k) s.past[k] = kWeights[std::min<std::size_t>(i, 4)][k];
       double const now = alpha_before(t), next = alpha_before(before);
       s.keep = std::sqrt(next / now);

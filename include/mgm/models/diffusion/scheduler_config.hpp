@@ -14,8 +14,9 @@ enum class Prediction { epsilon, v_prediction, sample };
 enum class BetaSchedule { linear, scaled_linear, squaredcos_cap_v2 };
 
 inline constexpr std::string_view kSchedulerNames[] = {"euler", "euler_a", "ddim", "dpmpp_2m", "lcm", "pndm"};
-inline constexpr std::string_view kSchedulerClasses[] = {"EulerDiscreteScheduler",          "EulerAncestralDiscreteScheduler", "DDIMScheduler",
-                                                         "DPMSolverMultistepScheduler", "LCMScheduler",                    "PNDMScheduler"};
+inline constexpr std::string_view kSchedulerClasses[] = {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler",
+                                                         "DDIMScheduler",          "DPMSolverMultistepScheduler",
+                                                         "LCMScheduler",           "PNDMScheduler"};
 inline constexpr std::string_view kSpacingNames[] = {"leading", "trailing", "linspace"};
 inline constexpr std::string_view kPredictionNames[] = {"epsilon", "v_prediction", "sample"};
 inline constexpr std::string_view kBetaScheduleNames[] = {"linear", "scaled_linear", "squaredcos_cap_v2"};
@@ -58,20 +59,23 @@ template <class Enum, std::size_t N>
 
 /// From a folder's JSON; `kind` takes another class than the file names, with the file's keys and that class's own defaults for those that
 /// are missing. Throws ConfigError for values that are out of range, unknown, or belong to methods that are not built.
-[[nodiscard]] inline SchedulerConfig scheduler_config(io::Json const& json, std::string_view where, std::optional<SchedulerKind> kind = std::nullopt) {
+[[nodiscard]] inline SchedulerConfig scheduler_config(io::Json const& json, std::string_view where,
+                                                      std::optional<SchedulerKind> kind = std::nullopt) {
   using enum SchedulerKind;
   SchedulerConfig c;
-  c.kind = kind ? *kind : detail::named<SchedulerKind>(io::get<std::string>(json, "_class_name", where), kSchedulerClasses, where, "_class_name");
+  c.kind = kind ? *kind
+                : detail::named<SchedulerKind>(io::get<std::string>(json, "_class_name", where), kSchedulerClasses, where, "_class_name");
   bool const levels = c.kind == euler || c.kind == euler_a || c.kind == dpmpp_2m;  // works on σ
   c.train_steps = io::get_or(json, "num_train_timesteps", 1000, where);
   c.beta_start = io::get_or(json, "beta_start", c.kind == lcm ? 0.00085 : 0.0001, where);
   c.beta_end = io::get_or(json, "beta_end", c.kind == lcm ? 0.012 : 0.02, where);
-  c.beta_schedule = detail::named<BetaSchedule>(io::get_or<std::string>(json, "beta_schedule", c.kind == lcm ? "scaled_linear" : "linear", where),
-                                                kBetaScheduleNames, where, "beta_schedule");
+  c.beta_schedule =
+      detail::named<BetaSchedule>(io::get_or<std::string>(json, "beta_schedule", c.kind == lcm ? "scaled_linear" : "linear", where),
+                                  kBetaScheduleNames, where, "beta_schedule");
   c.prediction = detail::named<Prediction>(io::get_or<std::string>(json, "prediction_type", "epsilon", where), kPredictionNames, where,
                                            "prediction_type");
-  c.spacing = detail::named<Spacing>(io::get_or<std::string>(json, "timestep_spacing", levels ? "linspace" : "leading", where), kSpacingNames, where,
-                                     "timestep_spacing");
+  c.spacing = detail::named<Spacing>(io::get_or<std::string>(json, "timestep_spacing", levels ? "linspace" : "leading", where),
+                                     kSpacingNames, where, "timestep_spacing");
   c.offset = io::get_or(json, "steps_offset", 0, where);
   c.karras = (c.kind == euler || c.kind == dpmpp_2m) && io::get_or(json, "use_karras_sigmas", false, where);
   c.zero_snr = io::get_or(json, "rescale_betas_zero_snr", false, where);
@@ -88,12 +92,14 @@ template <class Enum, std::size_t N>
   };
   if (c.kind == euler) {
     auto const how = io::get_or<std::string>(json, "interpolation_type", "linear", where);
-    require<ConfigError>(how == "linear" || how == "log_linear", where, ": interpolation_type ", mgm::quoted(how), " is not supported; there are linear, log_linear");
+    require<ConfigError>(how == "linear" || how == "log_linear", where, ": interpolation_type ", mgm::quoted(how),
+                         " is not supported; there are linear, log_linear");
     c.log_interpolation = how == "log_linear";
   }
   if (levels && c.kind != euler_a) {
     auto const last = io::get_or<std::string>(json, "final_sigmas_type", "zero", where);
-    require<ConfigError>(last == "zero" || last == "sigma_min", where, ": final_sigmas_type ", mgm::quoted(last), " is not supported; there are zero, sigma_min");
+    require<ConfigError>(last == "zero" || last == "sigma_min", where, ": final_sigmas_type ", mgm::quoted(last),
+                         " is not supported; there are zero, sigma_min");
     c.final_sigma_zero = last == "zero";
   }
   only("timestep_type", "discrete", c.kind == euler);
@@ -102,14 +108,17 @@ template <class Enum, std::size_t N>
   for (std::string_view const key : {"thresholding", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas"})
     require<ConfigError>(!io::get_or(json, key, false, where), where, ": ", key, " is not supported; it must be false");
   require<ConfigError>(!io::find_key(json, "trained_betas", where), where, ": trained_betas are not supported; they must be null");
-  require<ConfigError>(c.kind != pndm || io::get_or(json, "skip_prk_steps", false, where), where, ": skip_prk_steps must be true; Runge-Kutta steps are not supported");
-  require<ConfigError>(c.train_steps >= 1 && c.train_steps <= 100000, where, ": num_train_timesteps ", c.train_steps, " must be 1 to 100000");
-  require<ConfigError>(c.beta_start > 0 && c.beta_end >= c.beta_start && c.beta_end < 1, where, ": beta_start ", c.beta_start, " and beta_end ",
-                       c.beta_end, " must rise within (0, 1)");
+  require<ConfigError>(c.kind != pndm || io::get_or(json, "skip_prk_steps", false, where), where,
+                       ": skip_prk_steps must be true; Runge-Kutta steps are not supported");
+  require<ConfigError>(c.train_steps >= 1 && c.train_steps <= 100000, where, ": num_train_timesteps ", c.train_steps,
+                       " must be 1 to 100000");
+  require<ConfigError>(c.beta_start > 0 && c.beta_end >= c.beta_start && c.beta_end < 1, where, ": beta_start ", c.beta_start,
+                       " and beta_end ", c.beta_end, " must rise within (0, 1)");
   require<ConfigError>(c.offset >= 0 && c.offset < c.train_steps, where, ": steps_offset ", c.offset, " must be 0 to ", c.train_steps - 1);
-  require<ConfigError>(c.order == 1 || c.order == 2 || c.kind != dpmpp_2m, where, ": solver_order ", c.order, " is not supported; there are 1, 2");
-  require<ConfigError>(c.original_steps >= 1 && c.original_steps <= c.train_steps, where, ": original_inference_steps ", c.original_steps, " must be 1 to ",
-                       c.train_steps);
+  require<ConfigError>(c.order == 1 || c.order == 2 || c.kind != dpmpp_2m, where, ": solver_order ", c.order,
+                       " is not supported; there are 1, 2");
+  require<ConfigError>(c.original_steps >= 1 && c.original_steps <= c.train_steps, where, ": original_inference_steps ", c.original_steps,
+                       " must be 1 to ", c.train_steps);
   return c;
 }
 

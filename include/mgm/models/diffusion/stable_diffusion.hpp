@@ -19,14 +19,14 @@
 namespace mgm::inline v0::models {
 
 struct DrawOptions {
-  std::optional<std::string> negative{};       ///< absent and empty differ where the folder asks for zeros
+  std::optional<std::string> negative{};  ///< absent and empty differ where the folder asks for zeros
   int steps = 50;
-  std::optional<double> guidance{};            ///< absent: 5 for SDXL, 7.5 for SD
-  Size width = 0, height = 0;                  ///< pixels, multiples of the autoencoder's factor; 0: the folder's own size
+  std::optional<double> guidance{};  ///< absent: 5 for SDXL, 7.5 for SD
+  Size width = 0, height = 0;        ///< pixels, multiples of the autoencoder's factor; 0: the folder's own size
   std::uint64_t seed = 0;
-  std::optional<SchedulerKind> scheduler{};    ///< absent: the folder's own
-  std::optional<bool> karras{};                ///< absent: as the folder says
-  std::vector<float> latents{};                ///< (4, h, w) to start from, of variance 1, instead of noise
+  std::optional<SchedulerKind> scheduler{};  ///< absent: the folder's own
+  std::optional<bool> karras{};              ///< absent: as the folder says
+  std::vector<float> latents{};              ///< (4, h, w) to start from, of variance 1, instead of noise
 };
 
 /// What a run can show on its way; each is called when it is set. Latents and predictions are (4, h, w) in float.
@@ -64,7 +64,7 @@ class StableDiffusion {
   std::vector<Prompter<T, Dev>> prompters{};  ///< one, or SDXL's two
   std::optional<Unet<T, Dev>> unet{};
   std::optional<VaeDecoder<V, Dev>> vae{};
-  io::Json scheduler = io::Json::object();    ///< scheduler_config.json
+  io::Json scheduler = io::Json::object();  ///< scheduler_config.json
   bool zeros_for_absent_negative = false;
 
   /// Opens an original folder. Throws FileError, ConfigError, Cancelled.
@@ -72,13 +72,16 @@ class StableDiffusion {
 
   [[nodiscard]] bool is_xl() const { return unet->config().added > 0; }
 
-  /// A picture for a prompt. Throws ArgumentError for sizes and steps that cannot be, NumericalError when the result is no picture, Cancelled.
-  [[nodiscard]] io::Image draw(Context<Dev>& ctx, std::string_view prompt, DrawOptions const& options = {}, DrawTrace const& trace = {}) const {
+  /// A picture for a prompt. Throws ArgumentError for sizes and steps that cannot be, NumericalError when the result is no picture,
+  /// Cancelled.
+  [[nodiscard]] io::Image draw(Context<Dev>& ctx, std::string_view prompt, DrawOptions const& options = {},
+                               DrawTrace const& trace = {}) const {
     auto const& net = unet->config();
     Size const factor = vae->config().factor();
     Size const width = options.width ? options.width : net.sample * factor, height = options.height ? options.height : net.sample * factor;
-    require<ArgumentError>(width >= factor && height >= factor && width % factor == 0 && height % factor == 0 && width <= 16384 && height <= 16384,
-                           "draw: the size must be multiples of ", factor, " up to 16384, found ", width, "x", height);
+    require<ArgumentError>(
+        width >= factor && height >= factor && width % factor == 0 && height % factor == 0 && width <= 16384 && height <= 16384,
+        "draw: the size must be multiples of ", factor, " up to 16384, found ", width, "x", height);
     Size const rows = height / factor, cols = width / factor, pixels = rows * cols;
     auto config = scheduler_config(scheduler, "scheduler_config.json", options.scheduler);
     if (options.karras && (config.kind == SchedulerKind::euler || config.kind == SchedulerKind::dpmpp_2m)) config.karras = *options.karras;
@@ -90,7 +93,8 @@ class StableDiffusion {
     Condition const positive = condition(ctx, prompt);
     ctx.step();
     Condition negative;
-    if (guided) negative = options.negative || !zeros_for_absent_negative ? condition(ctx, options.negative.value_or("")) : zeros_like(ctx, positive);
+    if (guided)
+      negative = options.negative || !zeros_for_absent_negative ? condition(ctx, options.negative.value_or("")) : zeros_like(ctx, positive);
     ctx.step();
     if (trace.tensor) {
       show(ctx, trace, "prompt_embeds", positive.text, true);
@@ -103,13 +107,14 @@ class StableDiffusion {
     }
     auto const sizes = [&](Condition const& c) { return is_xl() ? added(ctx, c, height, width) : Tensor<T, 2, Dev>(); };
     auto const with = sizes(positive), without = guided ? sizes(negative) : Tensor<T, 2, Dev>();
-    auto const strength = net.guidance_width > 0 ? Unet<T, Dev>::rounded(ctx, guidance_wave(guidance, net.guidance_width)) : Tensor<T, 2, Dev>();
+    auto const strength =
+        net.guidance_width > 0 ? Unet<T, Dev>::rounded(ctx, guidance_wave(guidance, net.guidance_width)) : Tensor<T, 2, Dev>();
 
     CpuNoise noise(options.seed);
-    std::vector<float> x = options.latents;                                              // (4, h, w)
+    std::vector<float> x = options.latents;  // (4, h, w)
     if (x.empty()) x.resize(static_cast<std::size_t>(net.out * pixels)), noise.draw(x);
-    require<ArgumentError>(static_cast<Size>(x.size()) == net.out * pixels, "draw: ", x.size(), " latents are given, a picture of ", width, "x", height, " has ",
-                           net.out * pixels);
+    require<ArgumentError>(static_cast<Size>(x.size()) == net.out * pixels, "draw: ", x.size(), " latents are given, a picture of ", width,
+                           "x", height, " has ", net.out * pixels);
     for (float& v : x) v = static_cast<float>(static_cast<double>(v) * plan.first_noise());
     std::vector<Size> const shape{1, net.out, rows, cols};
     if (trace.tensor) trace.tensor("latents.0", x, shape);
@@ -118,27 +123,29 @@ class StableDiffusion {
     Stepper stepper;
     int number = 0;
     for (auto const& step : plan.steps()) {
-      auto const in = channels_last(ctx, x, rows, cols, step.input);                     // (h, w, 4)
+      auto const in = channels_last(ctx, x, rows, cols, step.input);  // (h, w, 4)
       auto const predict = [&](Condition const& c, Tensor<T, 2, Dev> const& more) {
         return (*unet)(ctx, in, unet->embed(ctx, step.timestep, more, strength), c.text);
       };
-      auto m = channels_first(ctx, predict(positive, with), pixels);                     // (4, h, w)
+      auto m = channels_first(ctx, predict(positive, with), pixels);  // (4, h, w)
       if (guided) {
-        auto const base = channels_first(ctx, predict(negative, without), pixels);       // (4, h, w)
+        auto const base = channels_first(ctx, predict(negative, without), pixels);  // (4, h, w)
         for (std::size_t i = 0; i < m.size(); ++i) m[i] = base[i] + static_cast<float>(guidance) * (m[i] - base[i]);
       }
       if (trace.tensor) trace.tensor(text("noise_pred.", number), m, shape);
       std::vector<float> drawn;
       if (step.draws) drawn.resize(x.size()), noise.draw(drawn);
       stepper.advance(step, std::move(m), drawn, x);
-      if (trace.tensor) trace.tensor(text("latents.", ++number), x, shape);
-      else ++number;
+      if (trace.tensor)
+        trace.tensor(text("latents.", ++number), x, shape);
+      else
+        ++number;
     }
 
     ctx.begin(Stage::paint, vae->blocks());
     auto const& v = vae->config();
-    auto const latents = VaeInput::make(ctx, x, rows, cols, v);                          // (h, w, 4)
-    auto const decoded = (*vae)(ctx, latents);                                           // (H·W, 3)
+    auto const latents = VaeInput::make(ctx, x, rows, cols, v);  // (h, w, 4)
+    auto const decoded = (*vae)(ctx, latents);                   // (H·W, 3)
     auto const host = ctx.on_host(decoded.view());
     if (trace.tensor) trace.tensor("decoded", planes(host), {1, 3, height, width});
     return picture(host, width, height);
@@ -180,7 +187,8 @@ class StableDiffusion {
       std::vector<float> last(x.size());
       for (Size c = 0; c < channels; ++c)
         for (Size i = 0; i < pixels; ++i)
-          last[static_cast<std::size_t>(i * channels + c)] = static_cast<float>(static_cast<double>(x[static_cast<std::size_t>(c * pixels + i)]) / v.scaling + v.shift);
+          last[static_cast<std::size_t>(i * channels + c)] =
+              static_cast<float>(static_cast<double>(x[static_cast<std::size_t>(c * pixels + i)]) / v.scaling + v.shift);
       auto out = ctx.template empty<V>(Extents{rows, cols, channels});
       Extents const flat{pixels, channels};
       ops::convert<V, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(last.data(), flat)), out.reshape(flat));
@@ -192,12 +200,13 @@ class StableDiffusion {
     Condition out;
     bool const xl = is_xl();
     Size const positions = prompters.front().encoder.config().positions, wide = unet->config().text;
-    out.text = ctx.template empty<T>(Extents{positions, wide});                          // (77, D)
+    out.text = ctx.template empty<T>(Extents{positions, wide});  // (77, D)
     Size at = 0;
     for (auto const& p : prompters) {
-      auto states = p.encoder(ctx, p.ids(prompt), !xl);                                  // (77, C) and (1, P)
+      auto states = p.encoder(ctx, p.ids(prompt), !xl);  // (77, C) and (1, P)
       Size const own = states.sequence.extent(1);
-      require<ConfigError>(at + own <= wide && states.sequence.extent(0) == positions, "generator: the text encoders' states do not fit the UNet's ", wide, " channels");
+      require<ConfigError>(at + own <= wide && states.sequence.extent(0) == positions,
+                           "generator: the text encoders' states do not fit the UNet's ", wide, " channels");
       ops::copy<T, Dev>(ctx, states.sequence, out.text.slice(1, at, own));
       at += own;
       if (!states.pooled.empty()) out.pooled = std::move(states.pooled);
@@ -214,7 +223,8 @@ class StableDiffusion {
   /// [pooled, sinusoids of (height, width, 0, 0, height, width)].
   [[nodiscard]] Tensor<T, 2, Dev> added(Context<Dev>& ctx, Condition const& c, Size height, Size width) const {
     Size const all = unet->config().added, wave = unet->config().added_time, pooled = all - 6 * wave;
-    require<ConfigError>(pooled >= 0 && c.pooled.extent(1) == pooled, "generator: the pooled text has ", c.pooled.extent(1), " channels, the UNet takes ", pooled);
+    require<ConfigError>(pooled >= 0 && c.pooled.extent(1) == pooled, "generator: the pooled text has ", c.pooled.extent(1),
+                         " channels, the UNet takes ", pooled);
     std::vector<float> waves;
     for (Size const s : {height, width, Size{0}, Size{0}, height, width}) {
       auto const one = sinusoid(static_cast<float>(s), wave);
@@ -231,7 +241,8 @@ class StableDiffusion {
     std::vector<float> out(static_cast<std::size_t>(width));
     for (Size i = 0; i < half; ++i) {
       double const angle = (guidance - 1) * 1000 * std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half - 1));
-      out[static_cast<std::size_t>(i)] = static_cast<float>(std::sin(angle)), out[static_cast<std::size_t>(half + i)] = static_cast<float>(std::cos(angle));
+      out[static_cast<std::size_t>(i)] = static_cast<float>(std::sin(angle)),
+      out[static_cast<std::size_t>(half + i)] = static_cast<float>(std::cos(angle));
     }
     return out;
   }
@@ -240,7 +251,8 @@ class StableDiffusion {
     std::vector<float> last(x.size());
     for (Size c = 0; c < channels; ++c)
       for (Size i = 0; i < pixels; ++i)
-        last[static_cast<std::size_t>(i * channels + c)] = static_cast<float>(static_cast<double>(x[static_cast<std::size_t>(c * pixels + i)]) * factor);
+        last[static_cast<std::size_t>(i * channels + c)] =
+            static_cast<float>(static_cast<double>(x[static_cast<std::size_t>(c * pixels + i)]) * factor);
     auto out = ctx.template empty<T>(Extents{rows, cols, channels});
     Extents const flat{pixels, channels};
     ops::convert<T, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(last.data(), flat)), out.reshape(flat));
@@ -268,7 +280,8 @@ class StableDiffusion {
       for (Size c = 0; c < 3; ++c) {
         float const v = rgb(i, c);
         require<NumericalError>(std::isfinite(v), "draw: the decoded picture is not a number at pixel ", i, "; use f32 or bf16");
-        image.rgb[static_cast<std::size_t>(3 * i + c)] = static_cast<unsigned char>(std::nearbyint(255 * std::clamp(v / 2 + 0.5f, 0.0f, 1.0f)));
+        image.rgb[static_cast<std::size_t>(3 * i + c)] =
+            static_cast<unsigned char>(std::nearbyint(255 * std::clamp(v / 2 + 0.5f, 0.0f, 1.0f)));
       }
     return image;
   }

@@ -30,8 +30,11 @@ class Unet {
   using Map = Tensor<T, 3, Dev>;
 
   Unet(Context<Dev>& ctx, Config c)
-      : config_(std::move(c)), conv_in_(ctx, {config_.in, config_.widths.front()}), time_(ctx, config_.widths.front(), config_.time()),
-        norm_out_(ctx, {config_.widths.front(), config_.groups, config_.eps}), conv_out_(ctx, {config_.widths.front(), config_.out}) {
+      : config_(std::move(c)),
+        conv_in_(ctx, {config_.in, config_.widths.front()}),
+        time_(ctx, config_.widths.front(), config_.time()),
+        norm_out_(ctx, {config_.widths.front(), config_.groups, config_.eps}),
+        conv_out_(ctx, {config_.widths.front(), config_.out}) {
     auto const& w = config_.widths;
     std::size_t const levels = w.size();
     if (config_.added > 0) added_.emplace(ctx, config_.added, config_.time());
@@ -60,7 +63,7 @@ class Unet {
   /// (1, time): silu of the time's embedding, with what else conditions all blocks. `added` (1, config.added) where the model takes it;
   /// `guidance` (1, guidance_width), or empty.
   [[nodiscard]] Tensor<T, 2, Dev> embed(Context<Dev>& ctx, double timestep, In<T, 2, Dev> added, In<T, 2, Dev> guidance = {}) const {
-    auto const wave = rounded(ctx, sinusoid(static_cast<float>(timestep), config_.widths.front()));               // (1, C₀)
+    auto const wave = rounded(ctx, sinusoid(static_cast<float>(timestep), config_.widths.front()));  // (1, C₀)
     if (guidance_ && guidance.data()) return finish(ctx, (*guidance_)(ctx, guidance, {.residual = wave}), added);
     return finish(ctx, wave, added);
   }
@@ -77,10 +80,11 @@ class Unet {
     check_shape("unet: x", x, any, any, config_.in), check_shape("unet: text", text, any, config_.text);
     Size const rows = x.extent(0), cols = x.extent(1);
     std::vector<Map> skips;
-    skips.push_back(conv_in_(ctx, x, Window::same(3, rows, cols)));                                               // (h, w, C₀)
+    skips.push_back(conv_in_(ctx, x, Window::same(3, rows, cols)));  // (h, w, C₀)
     for (auto const& block : down_) {
       for (std::size_t j = 0; j < block.resnets.size(); ++j) skips.push_back(block.run(ctx, j, skips.back(), silu_emb, text));
-      if (block.resample) skips.push_back((*block.resample)(ctx, skips.back(), Window::halved(skips.back().extent(0), skips.back().extent(1))));
+      if (block.resample)
+        skips.push_back((*block.resample)(ctx, skips.back(), Window::halved(skips.back().extent(0), skips.back().extent(1))));
       ctx.step();
     }
     Map h = middle_.run(ctx, 1, middle_.run(ctx, 0, skips.back(), silu_emb, text), silu_emb, text);
@@ -93,8 +97,8 @@ class Unet {
       if (block.resample) h = (*block.resample)(ctx, h, Window::resampled(3, skips.back().extent(0), skips.back().extent(1)));
       ctx.step();
     }
-    auto const n = norm_out_(ctx, h.reshape(Extents{rows * cols, h.extent(2)}), true);                            // (h·w, C₀)
-    auto out = ctx.template empty<float>(Extents{rows * cols, config_.out});                                      // (h·w, out)
+    auto const n = norm_out_(ctx, h.reshape(Extents{rows * cols, h.extent(2)}), true);  // (h·w, C₀)
+    auto out = ctx.template empty<float>(Extents{rows * cols, config_.out});            // (h·w, out)
     conv_out_.into(ctx, n.reshape(h.extents()), Window::same(3, rows, cols), out.view());
     return out;
   }
@@ -128,10 +132,11 @@ class Unet {
     void add(Context<Dev>& ctx, Config const& c, Size in, std::size_t level, bool attends) {
       resnets.emplace_back(ctx, typename nn::ResnetBlock<T, Dev>::Config{in, c.widths[level], c.time(), c.groups, c.eps});
       if (attends)
-        transformers.emplace_back(ctx, typename nn::SpatialTransformer<T, Dev>::Config{c.widths[level], c.text, c.heads[level], c.transformer_layers[level], c.groups});
+        transformers.emplace_back(ctx, typename nn::SpatialTransformer<T, Dev>::Config{c.widths[level], c.text, c.heads[level],
+                                                                                       c.transformer_layers[level], c.groups});
     }
     Map run(Context<Dev>& ctx, std::size_t j, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text) const {
-      auto y = resnets[j](ctx, x, silu_emb);                                                                      // (h, w, C)
+      auto y = resnets[j](ctx, x, silu_emb);  // (h, w, C)
       if (j < transformers.size()) transformers[j](ctx, text, y);
       return y;
     }
@@ -156,14 +161,16 @@ class Unet {
     return out;
   }
   Tensor<T, 2, Dev> finish(Context<Dev>& ctx, In<T, 2, Dev> wave, In<T, 2, Dev> added) const {
-    require<ShapeError>(added_.has_value() == (added.data() != nullptr), "unet: this model ", added_ ? "needs" : "takes no", " pooled text and sizes");
-    auto const hidden = time_.first(ctx, wave, {.activation = Activation::silu});                                 // (1, time)
+    require<ShapeError>(added_.has_value() == (added.data() != nullptr), "unet: this model ", added_ ? "needs" : "takes no",
+                        " pooled text and sizes");
+    auto const hidden = time_.first(ctx, wave, {.activation = Activation::silu});  // (1, time)
     if (!added_) return time_.second(ctx, hidden, {.activation = Activation::silu});
     Extents const row{Size{1}, config_.time()};
-    auto const base = time_.second(ctx, hidden, {.residual = added_->second.bias.view().reshape(row)});           // (1, time), both biases in it
-    auto const sizes = added_->first(ctx, added, {.activation = Activation::silu});                               // (1, time)
-    auto out = ctx.template empty<T>(row);                                                                        // (1, time)
-    ops::linear(ctx, sizes, added_->second.weight.view(), Epilogue<T, Dev>{.bias = base.reshape(Extents{row[1]}), .activation = Activation::silu}, out.view());
+    auto const base = time_.second(ctx, hidden, {.residual = added_->second.bias.view().reshape(row)});  // (1, time), both biases in it
+    auto const sizes = added_->first(ctx, added, {.activation = Activation::silu});                      // (1, time)
+    auto out = ctx.template empty<T>(row);                                                               // (1, time)
+    ops::linear(ctx, sizes, added_->second.weight.view(),
+                Epilogue<T, Dev>{.bias = base.reshape(Extents{row[1]}), .activation = Activation::silu}, out.view());
     return out;
   }
 

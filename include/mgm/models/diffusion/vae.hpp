@@ -12,7 +12,7 @@
 namespace mgm::inline v0::models {
 
 struct VaeConfig {
-  std::vector<Size> widths;            ///< of the levels, the finest first
+  std::vector<Size> widths;  ///< of the levels, the finest first
   Size layers = 2, latents = 4, groups = 32, sample = 512;
   double scaling = 0.18215, shift = 0;
   bool post_quant = true, attends = true, force_upcast = true;
@@ -32,9 +32,11 @@ struct VaeConfig {
   require<ConfigError>(act == "silu", where, ": act_fn ", mgm::quoted(act), " is not supported; there is silu");
   for (std::string_view const key : {"latents_mean", "latents_std"})
     require<ConfigError>(!io::find_key(json, key, where), where, ": ", key, " is not supported; it must be null");
-  require<ConfigError>(!c.widths.empty() && c.widths.size() <= 8 && c.layers >= 1 && c.latents >= 1 && c.groups >= 1 && c.scaling > 0, where, ": ", c.widths.size(),
-                       " levels, ", c.layers, " layers, ", c.latents, " latents, scaling_factor ", c.scaling, " make no autoencoder");
-  for (Size const w : c.widths) require<ConfigError>(w >= 1 && w % c.groups == 0, where, ": ", w, " channels do not divide into ", c.groups, " groups");
+  require<ConfigError>(!c.widths.empty() && c.widths.size() <= 8 && c.layers >= 1 && c.latents >= 1 && c.groups >= 1 && c.scaling > 0,
+                       where, ": ", c.widths.size(), " levels, ", c.layers, " layers, ", c.latents, " latents, scaling_factor ", c.scaling,
+                       " make no autoencoder");
+  for (Size const w : c.widths)
+    require<ConfigError>(w >= 1 && w % c.groups == 0, where, ": ", w, " channels do not divide into ", c.groups, " groups");
   return c;
 }
 
@@ -46,8 +48,10 @@ class VaeDecoder {
   static constexpr float kEps = 1e-6f;
 
   VaeDecoder(Context<Dev>& ctx, Config c)
-      : config_(std::move(c)), conv_in_(ctx, {config_.latents, config_.widths.back()}),
-        norm_out_(ctx, {config_.widths.front(), config_.groups, kEps}), conv_out_(ctx, {config_.widths.front(), 3}) {
+      : config_(std::move(c)),
+        conv_in_(ctx, {config_.latents, config_.widths.back()}),
+        norm_out_(ctx, {config_.widths.front(), config_.groups, kEps}),
+        conv_out_(ctx, {config_.widths.front(), 3}) {
     Size const deep = config_.widths.back();
     if (config_.post_quant) post_quant_.emplace(ctx, typename nn::Conv2d<T, Dev>::Config{config_.latents, config_.latents, 1});
     for (int i = 0; i < 2; ++i) middle_.emplace_back(ctx, resnet(deep, deep));
@@ -59,7 +63,8 @@ class VaeDecoder {
       std::size_t const i = config_.widths.size() - 1 - k;
       Level& level = levels_.emplace_back();
       Size const below = k == 0 ? deep : config_.widths[i + 1];
-      for (Size j = 0; j <= config_.layers; ++j) level.resnets.emplace_back(ctx, resnet(j == 0 ? below : config_.widths[i], config_.widths[i]));
+      for (Size j = 0; j <= config_.layers; ++j)
+        level.resnets.emplace_back(ctx, resnet(j == 0 ? below : config_.widths[i], config_.widths[i]));
       if (i > 0) level.upsample.emplace(ctx, typename nn::Conv2d<T, Dev>::Config{config_.widths[i], config_.widths[i]});
     }
   }
@@ -72,11 +77,11 @@ class VaeDecoder {
     check_shape("vae: latents", latents, any, any, config_.latents);
     Size rows = latents.extent(0), cols = latents.extent(1);
     Tensor<T, 3, Dev> given;
-    if (post_quant_) given = (*post_quant_)(ctx, latents, Window::same(1, rows, cols));                            // (h, w, latents)
-    auto h = conv_in_(ctx, post_quant_ ? View<T const, 3, Dev>(given) : latents, Window::same(3, rows, cols));     // (h, w, C)
+    if (post_quant_) given = (*post_quant_)(ctx, latents, Window::same(1, rows, cols));                         // (h, w, latents)
+    auto h = conv_in_(ctx, post_quant_ ? View<T const, 3, Dev>(given) : latents, Window::same(3, rows, cols));  // (h, w, C)
     h = middle_[0](ctx, h);
     if (attention_) {
-      auto const tokens = h.reshape(Extents{rows * cols, h.extent(2)});                                            // (h·w, C)
+      auto const tokens = h.reshape(Extents{rows * cols, h.extent(2)});  // (h·w, C)
       auto const n = (*middle_norm_)(ctx, tokens);
       (*attention_)(ctx, n, n, tokens);
     }
@@ -87,8 +92,8 @@ class VaeDecoder {
       if (level.upsample) rows *= 2, cols *= 2, h = (*level.upsample)(ctx, h, Window::resampled(3, rows, cols));
       ctx.step();
     }
-    auto const n = norm_out_(ctx, h.reshape(Extents{rows * cols, h.extent(2)}), true);                             // (pixels, C)
-    auto out = ctx.template empty<float>(Extents{rows * cols, Size{3}});                                           // (pixels, 3)
+    auto const n = norm_out_(ctx, h.reshape(Extents{rows * cols, h.extent(2)}), true);  // (pixels, C)
+    auto out = ctx.template empty<float>(Extents{rows * cols, Size{3}});                // (pixels, 3)
     conv_out_.into(ctx, n.reshape(h.extents()), Window::same(3, rows, cols), out.view());
     return out;
   }
@@ -100,7 +105,8 @@ class VaeDecoder {
     for (std::size_t i = 0; i < middle_.size(); ++i) visit(text("decoder.mid_block.resnets.", i), middle_[i]);
     if (attention_) visit("decoder.mid_block.attentions.0.group_norm", *middle_norm_), visit("decoder.mid_block.attentions.0", *attention_);
     for (std::size_t k = 0; k < levels_.size(); ++k) {
-      for (std::size_t j = 0; j < levels_[k].resnets.size(); ++j) visit(text("decoder.up_blocks.", k, ".resnets.", j), levels_[k].resnets[j]);
+      for (std::size_t j = 0; j < levels_[k].resnets.size(); ++j)
+        visit(text("decoder.up_blocks.", k, ".resnets.", j), levels_[k].resnets[j]);
       if (levels_[k].upsample) visit(text("decoder.up_blocks.", k, ".upsamplers.0.conv"), *levels_[k].upsample);
     }
     visit("decoder.conv_norm_out", norm_out_);

@@ -33,10 +33,11 @@ void unfold(simt::Stream<Dev> stream, In<T, 3, Dev> map, Window const& window, S
   Size const width = Size{window.side} * window.side * map.extent(2);
   check_shape("unfold: out", out, any, width);
   require<LimitError>(width < Size{1} << 31, "unfold: rows of ", width, " elements; 2147483647 are the most");
-  require<ArgumentError>(first >= 0 && first + out.extent(0) <= window.out_rows * window.out_cols, "unfold: pixels ", first, " to ", first + out.extent(0),
-                         ", but the window makes ", window.out_rows * window.out_cols);
+  require<ArgumentError>(first >= 0 && first + out.extent(0) <= window.out_rows * window.out_cols, "unfold: pixels ", first, " to ",
+                         first + out.extent(0), ", but the window makes ", window.out_rows * window.out_cols);
   if (out.count() == 0) return;
-  simt::launch(stream, {.name = "unfold", .grid = out.extent(0), .block = UnfoldTraits::kThreads}, unfold_kernel<T, Dev>, map, window, first, out);
+  simt::launch(stream, {.name = "unfold", .grid = out.extent(0), .block = UnfoldTraits::kThreads}, unfold_kernel<T, Dev>, map, window,
+               first, out);
 }
 
 constexpr Cost unfold_cost(Size pixels, Size side, Size channels, Size bytes) { return {pixels * (side * side + 1) * channels * bytes, 0}; }

@@ -1,5 +1,5 @@
-/// GroupNorm over a map, with SiLU if wished (Wu and He 2018, arXiv:1803.08494), general form: partial sums of blocks of rows, then one warp a
-/// group joins them in order, then all rows are normalised. Three reads of x, two of them from the caches for maps that fit.
+/// GroupNorm over a map, with SiLU if wished (Wu and He 2018, arXiv:1803.08494), general form: partial sums of blocks of rows, then one
+/// warp a group joins them in order, then all rows are normalised. Three reads of x, two of them from the caches for maps that fit.
 ///   out = act((x − mean_g) · rstd_g · gain + bias)
 #pragma once
 #include <mgm/core/cost.hpp>
@@ -40,7 +40,7 @@ MGM_GLOBAL(GroupNormTraits::kThreads)
 void group_moments_kernel(View<T const, 2, Dev> x, Size groups, View<Moments, 2, Dev> parts) {
   using Tr = GroupNormTraits;
   Size const b = simt::block_idx().y, g = Size{simt::block_idx().x} * (Tr::kThreads / simt::kWarp) + simt::warp_idx();
-  if (g >= groups) return;                                            // whole warps leave together
+  if (g >= groups) return;  // whole warps leave together
   int const width = static_cast<int>(x.extent(1) / groups), left = static_cast<int>(x.extent(0) - b * Tr::kRows);
   int const all = (left < Tr::kRows ? left : Tr::kRows) * width;
   float sum = 0, spread = 0;
@@ -63,7 +63,7 @@ void join_moments_kernel(View<Moments, 2, Dev> parts, float eps) {
   Moments m{};
   for (Size b = simt::lane_idx(); b < parts.extent(0); b += simt::kWarp) m = Moments::join(m, parts(b, g));
   m = warp_moments(m);
-  simt::sync_warp();                                                  // all parts are read
+  simt::sync_warp();  // all parts are read
   if (simt::lane_idx() == 0) parts(0, g) = {m.count, m.mean, 1 / simt::sqrt(m.spread / m.count + eps)};
 }
 
@@ -80,10 +80,12 @@ void group_normalise_kernel(View<T const, 2, Dev> x, Size groups, View<Moments c
 }
 
 /// Rows and columns of the scratch that group_norm takes: one Moments for each block of rows and group.
-[[nodiscard]] constexpr Extents<2> group_norm_scratch(Size rows, Size groups) { return {simt::ceil_div(rows, GroupNormTraits::kRows), groups}; }
+[[nodiscard]] constexpr Extents<2> group_norm_scratch(Size rows, Size groups) {
+  return {simt::ceil_div(rows, GroupNormTraits::kRows), groups};
+}
 
-/// x, out (N, C), any strides, C a multiple of `groups`; gain, bias (C); `scratch` as group_norm_scratch says; `out` may be x. Statistics in
-/// float, joined in one order. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// x, out (N, C), any strides, C a multiple of `groups`; gain, bias (C); `scratch` as group_norm_scratch says; `out` may be x. Statistics
+/// in float, joined in one order. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <Real T, KernelDevice Dev>
 void group_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, Size groups, In<T, 1, Dev> gain, In<T, 1, Dev> bias, float eps, bool silu,
                 View<Moments, 2, Dev> scratch, Out<T, 2, Dev> out) {
@@ -91,18 +93,20 @@ void group_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, Size groups, In<T, 1,
   Size const rows = x.extent(0), channels = x.extent(1);
   check_input("group_norm: x", x), check_input("group_norm: gain", gain), check_input("group_norm: bias", bias);
   require<ShapeError>(groups >= 1 && channels % groups == 0, "group_norm: ", channels, " channels do not divide into ", groups, " groups");
-  check_shape("group_norm: gain", gain, channels), check_shape("group_norm: bias", bias, channels), check_shape("group_norm: out", out, rows, channels);
+  check_shape("group_norm: gain", gain, channels), check_shape("group_norm: bias", bias, channels),
+      check_shape("group_norm: out", out, rows, channels);
   check_output("group_norm: out", out), check_same_or_apart("group_norm: out", out, "x", x);
   Extents<2> const needed = group_norm_scratch(rows, groups);
   check_shape("group_norm: scratch", scratch, needed[0], needed[1]), check_output("group_norm: scratch", scratch);
   check_apart("group_norm: scratch", scratch, "x", x), check_apart("group_norm: scratch", scratch, "out", out);
   if (out.count() == 0) return;
-  simt::launch(stream, {.name = "group_moments", .grid = {simt::ceil_div(groups, Tr::kThreads / simt::kWarp), needed[0]}, .block = Tr::kThreads},
+  simt::launch(stream,
+               {.name = "group_moments", .grid = {simt::ceil_div(groups, Tr::kThreads / simt::kWarp), needed[0]}, .block = Tr::kThreads},
                group_moments_kernel<T, Dev>, x, groups, scratch);
   simt::launch(stream, {.name = "join_moments", .grid = groups, .block = simt::kWarp}, join_moments_kernel<Dev>, scratch, eps);
   View<Moments const, 2, Dev> const joined = scratch;
-  simt::launch(stream, {.name = "group_normalise", .grid = rows, .block = Tr::kThreads}, group_normalise_kernel<T, Dev>, x, groups, joined, gain, bias,
-               silu, out);
+  simt::launch(stream, {.name = "group_normalise", .grid = rows, .block = Tr::kThreads}, group_normalise_kernel<T, Dev>, x, groups, joined,
+               gain, bias, silu, out);
 }
 
 constexpr Cost group_norm_cost(Size n, Size c, Size bytes) { return {(2 * n + 2) * c * bytes, 10 * n * c}; }
