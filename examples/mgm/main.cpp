@@ -126,6 +126,7 @@ void add_draw_options(CLI::App& app, Options& o) {
   app.add_option("--dump", o.dump, "safetensors to write: embeddings, latents and predictions of every step");
 }
 
+#if !defined(MGM_TOOL_SMALL)
 /// bf16 where the weights take 16 bits, else f32.
 std::string stored_dtype(Options const& o) {
   auto const checkpoint = mgm::io::Checkpoint::open(o.model);
@@ -143,6 +144,7 @@ int run_model(Options const& o, Terminal& terminal) {
   };
   return o.dtype == "bf16" ? run_as(mgm::bf16()) : o.dtype == "f16" ? run_as(mgm::half()) : run_as(float());
 }
+#endif
 
 int run(Options& o, Terminal& terminal) {
   bool const simt = o.device == "simt" || o.device.starts_with("simt:");
@@ -155,12 +157,20 @@ int run(Options& o, Terminal& terminal) {
   if (o.command == "inspect") return inspect(o);
   mgm::require<mgm::ArgumentError>(o.generator.empty(),
                                    "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
-  if (o.dtype.empty()) o.dtype = o.command == "chat" ? stored_dtype(o) : "f32";
   interrupted_terminal = &terminal;
+#if defined(MGM_TOOL_SMALL)
+  mgm::require<mgm::ArgumentError>((o.device == "auto" || o.device == "cpu") && (o.dtype.empty() || o.dtype == "bf16") && o.command != "draw",
+                                   "this small build answers in bf16 on the processor; `cmake --preset cpu && cmake --build --preset cpu` makes the whole tool");
+  return o.command == "dump"   ? dump<mgm::bf16, mgm::Cpu>(o, terminal)
+         : o.command == "eval" ? eval<mgm::bf16, mgm::Cpu>(o, terminal)
+                               : chat<mgm::bf16, mgm::Cpu>(o, terminal);
+#else
+  if (o.dtype.empty()) o.dtype = o.command == "chat" ? stored_dtype(o) : "f32";
 #if defined(MGM_TOOL_CUDA)
   if (cuda || (o.device == "auto" && o.isa.empty() && mgm::simt::device_count() > 0)) return run_model<mgm::Cuda>(o, terminal);
 #endif
   return simt ? run_model<mgm::Simt>(o, terminal) : run_model<mgm::Cpu>(o, terminal);
+#endif
 }
 }  // namespace
 
