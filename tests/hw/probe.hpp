@@ -37,7 +37,7 @@ class Table {
   /// `read`, `columns` words a lane, is what came; `expected` what should.
   void add(Descriptor const& descriptor, Words const& read, Words const& expected, int columns) {
     std::string part = name_;
-    for (int number : descriptor) part += " " + std::to_string(number);
+    for (int number : descriptor) part.append(1, ' ').append(std::to_string(number));
     part += "\n";
     for (std::size_t i = 0; i < read.size(); ++i) {
       char word[16];
