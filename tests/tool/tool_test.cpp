@@ -70,7 +70,7 @@ TEST(ToolUsage, OptionValues) {
                                                       {"--threads", "3"},
                                                       {"--device", "cpu"},
                                                       {"--device", "simt"},
-                                                      {"--device", "simt:90", "--dtype", "bf16"},
+                                                      {"--device", "simt:90"},
                                                       {"--stop", ""},
                                                       {"--ocr", ""},
                                                       {"--template", "none"}})
