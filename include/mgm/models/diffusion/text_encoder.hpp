@@ -21,7 +21,7 @@ struct TextEncoderConfig {
   bool has_prefix = true;  ///< tensors are named text_model.…
 };
 
-/// From a transformers config.json. `projects`: the class is CLIPTextModelWithProjection. Throws ConfigError.
+/// From a transformers config.json; the class CLIPTextModelWithProjection has a pooled vector. Throws ConfigError.
 [[nodiscard]] inline TextEncoderConfig text_encoder_config(io::Json const& json, std::string const& where) {
   TextEncoderConfig c{.vocab = io::get<Size>(json, "vocab_size", where),
                       .width = io::get<Size>(json, "hidden_size", where),
