@@ -70,7 +70,7 @@ int eval(Options const& o, Terminal& terminal) {
         std::string const said = answer.text();
         mgm::require<mgm::Cancelled>(answer.finish() != Finish::cancelled, "eval: cancelled at ", where);
         auto& score = scores[record.kind.empty() ? "other" : record.kind];
-        ++score.n, score.exact += said == mgm::models::detail::stripped(*turns[i].answer);
+        ++score.n, score.exact += said == mgm::models::stripped(*turns[i].answer);
         if (o.show) std::printf("%s\t%s\t%s\n", where.c_str(), quote(*turns[i].answer).c_str(), quote(said).c_str());
       }
       loss += masked_loss(ctx, model, label_record(*model.vocabulary, training, record, where), talk.pictures());

@@ -139,7 +139,7 @@ TEST(SchedulerConfig, RefusesByName) {
       EXPECT_NE(std::string_view(e.what()).find(part), std::string_view::npos) << e.what();
     }
   };
-  refused("HeunDiscreteScheduler", "", "_class_name 'HeunDiscreteScheduler' is not supported; there are EulerDiscreteScheduler");
+  refused("HeunDiscreteScheduler", "", "_class_name 'HeunDiscreteScheduler' is not known; there are EulerDiscreteScheduler");
   refused("EulerDiscreteScheduler", R"(, "timestep_spacing": "even")", "timestep_spacing 'even'");
   refused("EulerDiscreteScheduler", R"(, "use_beta_sigmas": true)", "use_beta_sigmas");
   refused("EulerDiscreteScheduler", R"(, "trained_betas": [0.1])", "trained_betas");

@@ -9,6 +9,7 @@
 #include <mgm/io/tokenizer.hpp>
 #include <mgm/models/sampler.hpp>
 #include <mgm/models/stop_strings.hpp>
+#include <mgm/models/white_space.hpp>
 
 namespace mgm::inline v0::models {
 
@@ -111,9 +112,7 @@ class Answer {
   [[nodiscard]] std::int64_t prompt_tokens() const { return prompt_tokens_; }  ///< positions of the prompt, images included
   [[nodiscard]] std::int64_t image_tokens() const { return image_tokens_; }
   [[nodiscard]] std::string stripped() const {
-    constexpr std::string_view kSpace = " \t\n\r\f\v";
-    auto const first = said_.find_first_not_of(kSpace);
-    return first == said_.npos ? std::string() : said_.substr(first, said_.find_last_not_of(kSpace) - first + 1);
+    return std::string(models::stripped(said_));
   }
 
  private:

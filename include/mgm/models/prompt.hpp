@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include <mgm/core/error.hpp>
+#include <mgm/core/names.hpp>
 
 namespace mgm::inline v0::models {
 
@@ -18,14 +18,7 @@ inline constexpr std::string_view kTemplateNames[] = {"none", "vicuna_v1", "gemm
 [[nodiscard]] constexpr std::string_view name(Template t) { return kTemplateNames[static_cast<int>(t)]; }
 
 /// The template called `wanted`. Throws ArgumentError with the list of names.
-[[nodiscard]] inline Template template_by_name(std::string_view wanted) {
-  std::string known;
-  for (std::size_t i = 0; i < std::size(kTemplateNames); ++i) {
-    if (kTemplateNames[i] == wanted) return static_cast<Template>(i);
-    known += text(i ? ", " : "", kTemplateNames[i]);
-  }
-  throw ArgumentError(text("template ", mgm::quoted(wanted), " is not known; there are ", known));
-}
+[[nodiscard]] inline Template template_by_name(std::string_view wanted) { return by_name<Template>("template", wanted, kTemplateNames); }
 
 /// One exchange. The answer of the last one is what the model is asked for.
 struct Turn {

@@ -5,6 +5,7 @@
 
 #include <mgm/models/conversation.hpp>
 #include <mgm/models/prompt.hpp>
+#include <mgm/models/white_space.hpp>
 
 namespace mgm::inline v0::models {
 
@@ -18,13 +19,7 @@ inline constexpr std::string_view kTrainingTemplateNames[] = {"vicuna_v1",      
 
 /// The template called `wanted`; "v1" is vicuna_v1. Throws ArgumentError with the list of names.
 [[nodiscard]] inline TrainingTemplate training_template_by_name(std::string_view wanted) {
-  if (wanted == "v1") return TrainingTemplate::vicuna_v1;
-  std::string known;
-  for (std::size_t i = 0; i < std::size(kTrainingTemplateNames); ++i) {
-    if (kTrainingTemplateNames[i] == wanted) return static_cast<TrainingTemplate>(i);
-    known += text(i ? ", " : "", kTrainingTemplateNames[i]);
-  }
-  throw ArgumentError(text("template ", mgm::quoted(wanted), " is not known; there are ", known));
+  return wanted == "v1" ? TrainingTemplate::vicuna_v1 : by_name<TrainingTemplate>("template", wanted, kTrainingTemplateNames);
 }
 
 namespace detail {
@@ -60,28 +55,6 @@ struct TrainingFrame {
       break;
   }
   return {};
-}
-
-/// Bytes of the white space character at the front of `s`, 0 when there is none: Python's str.strip().
-[[nodiscard]] constexpr std::size_t leading_space(std::string_view s) {
-  auto const byte = [&](std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u; };
-  if ((byte(0) >= 0x09 && byte(0) <= 0x0D) || (byte(0) >= 0x1C && byte(0) <= 0x20)) return 1;
-  if (byte(0) == 0xC2 && (byte(1) == 0x85 || byte(1) == 0xA0)) return 2;  // U+0085, U+00A0
-  unsigned const point = (byte(0) & 0x0Fu) << 12 | (byte(1) & 0x3Fu) << 6 | (byte(2) & 0x3Fu);
-  if ((byte(0) & 0xF0u) != 0xE0u || s.size() < 3) return 0;
-  bool const space = point == 0x1680 || (point >= 0x2000 && point <= 0x200A) || point == 0x2028 || point == 0x2029 || point == 0x202F ||
-                     point == 0x205F || point == 0x3000;
-  return space ? 3 : 0;
-}
-/// Without white space at both ends.
-[[nodiscard]] inline std::string_view stripped(std::string_view s) {
-  for (auto n = leading_space(s); n > 0; n = leading_space(s)) s.remove_prefix(n);
-  for (bool more = true; more && !s.empty();) {
-    more = false;
-    for (std::size_t n = 1; n <= 3 && n <= s.size() && !more; ++n)
-      if (leading_space(s.substr(s.size() - n)) == n) s.remove_suffix(n), more = true;
-  }
-  return s;
 }
 
 /// A turn of a record with a picture: any number of tags becomes one line in front.

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include <mgm/core/names.hpp>
 #include <mgm/io/json.hpp>
 
 namespace mgm::inline v0::models {
@@ -40,21 +41,9 @@ struct SchedulerConfig {
   double timestep_scaling = 10;    ///< lcm
 };
 
-namespace detail {
-template <class Enum, std::size_t N>
-[[nodiscard]] Enum named(std::string_view wanted, std::string_view const (&names)[N], std::string_view where, std::string_view key) {
-  std::string known;
-  for (std::size_t i = 0; i < N; ++i) {
-    if (names[i] == wanted) return static_cast<Enum>(i);
-    known += text(i ? ", " : "", names[i]);
-  }
-  throw ConfigError(text(where, ": ", key, " ", mgm::quoted(wanted), " is not supported; there are ", known));
-}
-}  // namespace detail
-
 /// The scheduler called `wanted` on a command line: euler, euler_a, ddim, dpmpp_2m, lcm, pndm. Throws ConfigError with the list.
 [[nodiscard]] inline SchedulerKind scheduler_by_name(std::string_view wanted) {
-  return detail::named<SchedulerKind>(wanted, kSchedulerNames, "scheduler", "name");
+  return by_name<SchedulerKind, ConfigError>("scheduler", wanted, kSchedulerNames);
 }
 
 /// From a folder's JSON; `kind` takes another class than the file names, with the file's keys and that class's own defaults for those that
@@ -63,19 +52,19 @@ template <class Enum, std::size_t N>
                                                       std::optional<SchedulerKind> kind = std::nullopt) {
   using enum SchedulerKind;
   SchedulerConfig c;
-  c.kind = kind ? *kind
-                : detail::named<SchedulerKind>(io::get<std::string>(json, "_class_name", where), kSchedulerClasses, where, "_class_name");
+  auto const choice = [&]<class Enum>(Enum, std::string_view key, std::string const& found, auto const& names) {
+    return by_name<Enum, ConfigError>(text(where, ": ", key), found, names);
+  };
+  auto const said = [&](std::string_view key, std::string fallback) { return io::get_or(json, key, std::move(fallback), where); };
+  c.kind = kind ? *kind : choice(c.kind, "_class_name", io::get<std::string>(json, "_class_name", where), kSchedulerClasses);
   bool const levels = c.kind == euler || c.kind == euler_a || c.kind == dpmpp_2m;  // works on σ
   c.train_steps = io::get_or(json, "num_train_timesteps", 1000, where);
   c.beta_start = io::get_or(json, "beta_start", c.kind == lcm ? 0.00085 : 0.0001, where);
   c.beta_end = io::get_or(json, "beta_end", c.kind == lcm ? 0.012 : 0.02, where);
   c.beta_schedule =
-      detail::named<BetaSchedule>(io::get_or<std::string>(json, "beta_schedule", c.kind == lcm ? "scaled_linear" : "linear", where),
-                                  kBetaScheduleNames, where, "beta_schedule");
-  c.prediction = detail::named<Prediction>(io::get_or<std::string>(json, "prediction_type", "epsilon", where), kPredictionNames, where,
-                                           "prediction_type");
-  c.spacing = detail::named<Spacing>(io::get_or<std::string>(json, "timestep_spacing", levels ? "linspace" : "leading", where),
-                                     kSpacingNames, where, "timestep_spacing");
+      choice(c.beta_schedule, "beta_schedule", said("beta_schedule", c.kind == lcm ? "scaled_linear" : "linear"), kBetaScheduleNames);
+  c.prediction = choice(c.prediction, "prediction_type", said("prediction_type", "epsilon"), kPredictionNames);
+  c.spacing = choice(c.spacing, "timestep_spacing", said("timestep_spacing", levels ? "linspace" : "leading"), kSpacingNames);
   c.offset = io::get_or(json, "steps_offset", 0, where);
   c.karras = (c.kind == euler || c.kind == dpmpp_2m) && io::get_or(json, "use_karras_sigmas", false, where);
   c.zero_snr = io::get_or(json, "rescale_betas_zero_snr", false, where);
