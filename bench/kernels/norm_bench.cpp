@@ -35,7 +35,7 @@ void rope(benchmark::State& state) {
   Context<Cpu> ctx({.threads = 2});
   auto const x = ctx.lasting<T>(Extents{state.range(0), Size{8}, Size{256}});
   std::fill_n(x.data(), x.count(), T(1));
-  for (auto _ : state) ops::rope<T, Cpu>(ctx, x, 100, 10000);
+  for (auto _ : state) ops::rope<T, Cpu>(ctx, x, ops::rope_table(ctx, state.range(0), 256, 100, 10000));
 }
 
 /// CPU time is that of all threads: halved, what two idle cores would take.

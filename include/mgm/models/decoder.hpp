@@ -57,8 +57,9 @@ class Decoder {
       ops::scale<T, Dev>(ctx, x, static_cast<float>(T(std::sqrt(static_cast<float>(config_.width)))),
                          x);  // the factor in T: 45.25 in 16 bit
     }
+    auto const turns = ops::rope_table(ctx, x.extent(0), config_.head_width, cache.size(), config_.rope_theta);  // (P, 2, d/2)
     for (std::size_t i = 0; i < layers_.size(); ++i) {
-      layers_[i](ctx, static_cast<Size>(i), cache, x);
+      layers_[i](ctx, static_cast<Size>(i), cache, turns, x);
       ctx.step();
     }
     cache.advance(x.extent(0));
@@ -89,13 +90,13 @@ class Decoder {
     Layer(Context<Dev>& ctx, Decoder const& d)
         : input_norm(ctx, d.norm_config()),
           post_norm(ctx, d.norm_config()),
-          attention(ctx, {d.config_.width, d.config_.heads, d.config_.kv_heads, d.config_.head_width, d.config_.rope_theta}),
+          attention(ctx, {d.config_.width, d.config_.heads, d.config_.kv_heads, d.config_.head_width}),
           feed_forward(d.config_.family == Family::mixtral
                            ? std::variant<Dense, Sparse>(
                                  Sparse(ctx, {d.config_.width, d.config_.ffn, d.config_.experts, d.config_.experts_per_token}))
                            : std::variant<Dense, Sparse>(Dense(ctx, {d.config_.width, d.config_.ffn, d.config_.activation}))) {}
-    void operator()(Context<Dev>& ctx, Size index, nn::KvCache<T, Dev> const& cache, Out<T, 2, Dev> x) const {
-      attention(ctx, input_norm(ctx, x), index, cache, x);
+    void operator()(Context<Dev>& ctx, Size index, nn::KvCache<T, Dev> const& cache, In<float, 3, Dev> turns, Out<T, 2, Dev> x) const {
+      attention(ctx, input_norm(ctx, x), index, cache, turns, x);
       auto const n = post_norm(ctx, x);  // (P, H)
       std::visit([&](auto const& kind) { kind(ctx, n, x); }, feed_forward);
     }

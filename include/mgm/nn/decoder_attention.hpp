@@ -9,12 +9,12 @@
 namespace mgm::inline v0::nn {
 
 /// out = Wo·softmax(rope(q)·rope(k)ᵀ/√d + causal)·v for rows at positions cache.size(), …; appends their keys and values to `layer` of
-/// the cache (the caller advances it once all layers are done).   n (P, H), residual and result (P, H).
+/// the cache (the caller advances it once all layers are done).   n (P, H), residual and result (P, H); `turns` (P, 2, d/2), the rotary
+/// table of these positions, which all layers share (ops::rope_table).
 template <Real T, Device Dev = DefaultDevice>
 struct DecoderAttention {
   struct Config {
     Size width, heads, kv_heads, head_width;
-    float rope_theta = 10000;
   };
   DecoderAttention(Context<Dev>& ctx, Config c)
       : config(c),
@@ -23,16 +23,17 @@ struct DecoderAttention {
         v(ctx, {c.width, c.kv_heads * c.head_width, false}),
         o(ctx, {c.heads * c.head_width, c.width, false}) {}
 
-  void operator()(Context<Dev>& ctx, In<T, 2, Dev> n, Size layer, KvCache<T, Dev> const& cache, Out<T, 2, Dev> x) const {
+  void operator()(Context<Dev>& ctx, In<T, 2, Dev> n, Size layer, KvCache<T, Dev> const& cache, In<float, 3, Dev> turns,
+                  Out<T, 2, Dev> x) const {
     Size const rows = n.extent(0), past = cache.size(), d = config.head_width;
     auto const flat = [&](View<T, 3, Dev> t) { return View<T, 2, Dev>(t.data(), {rows, config.kv_heads * d}, {t.stride(0), 1}); };
-    auto const keys = cache.keys(layer, past, rows), values = cache.values(layer, past, rows);   // (P, kv_heads, d)
+    auto const keys = cache.keys(layer, past, rows), values = cache.values(layer, past, rows);  // (P, kv_heads, d)
     k.into(ctx, n, flat(keys));
     v.into(ctx, n, flat(values));
-    auto const queries = q(ctx, n);                                                              // (P, heads·d)
-    auto const heads = queries.reshape(Extents{rows, config.heads, d});                          // (P, heads, d)
-    ops::rope_append(ctx, heads, keys, values, past, config.rope_theta, keys, values);
-    auto mixed = ctx.template empty<T>(Extents{rows, config.heads * d});                         // (P, heads·d)
+    auto const queries = q(ctx, n);                                      // (P, heads·d)
+    auto const heads = queries.reshape(Extents{rows, config.heads, d});  // (P, heads, d)
+    ops::rope_append(ctx, heads, keys, values, turns, keys, values);
+    auto mixed = ctx.template empty<T>(Extents{rows, config.heads * d});  // (P, heads·d)
     ops::attention<T, Dev>(ctx, heads, cache.keys(layer, 0, past + rows), cache.values(layer, 0, past + rows),
                            1 / std::sqrt(static_cast<float>(d)), true, mixed.reshape(Extents{rows, config.heads, d}));
     o.into(ctx, mixed, x, {.residual = x});

@@ -30,34 +30,42 @@ void attention(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev
   }
 }
 
-namespace detail {
-/// Cosines and sines of positions first, first + 1, … where kernels read them: (rows, 2, d/2). Angles in double, on the host, so that the
-/// last position is as exact as the first.
+/// Cosines and sines of φ = p·theta^(−2i/width) for positions p = first, first + 1, …, where kernels read them: (rows, 2, width/2), made
+/// once for all layers that turn these rows. Angles in double, on the host, so that the last position is as exact as the first. Throws
+/// ShapeError for an odd width.
 template <Device Dev>
 [[nodiscard]] Tensor<float const, 3, Dev> rope_table(Context<Dev>& ctx, Size rows, Size width, Size first, float theta) {
+  require<ShapeError>(width % 2 == 0, "rope: the head width must be even, found ", width);
   Extents const shape{rows, Size{2}, width / 2};
-  std::vector<float> table(static_cast<std::size_t>(shape.count()));
-  cpu::rope_table({nullptr, Isa::portable}, first, theta, View<float, 3, Cpu>(table.data(), shape));
-  return ctx.on_device(View<float const, 3, Cpu>(table.data(), shape));
+  if constexpr (std::same_as<Dev, Cpu>) {
+    auto table = ctx.template empty<float>(shape);
+    cpu::rope_table(ctx.executor(), first, theta, table);
+    return table;
+  } else {
+    std::vector<float> table(static_cast<std::size_t>(shape.count()));
+    cpu::rope_table(ctx.host_executor(), first, theta, View<float, 3, Cpu>(table.data(), shape));
+    return ctx.on_device(View<float const, 3, Cpu>(table.data(), shape));
+  }
 }
-}  // namespace detail
 
-/// Rotates x (T, heads, d) in place to positions first, first + 1, …: with the head split in halves a, b and φ = p·theta^(−2i/d),
-/// a' = a·cos φ − b·sin φ, b' = b·cos φ + a·sin φ (Su et al. 2021, half-rotation pairing). d is even. Throws ShapeError.
+/// Rotates x (T, heads, d) in place: with the head split in halves a, b, a' = a·cos φ − b·sin φ, b' = b·cos φ + a·sin φ (Su et al. 2021,
+/// half-rotation pairing), φ by `table` (T, 2, d/2). Throws ShapeError.
 template <Real T, Device Dev>
-void rope(Context<Dev>& ctx, Out<T, 3, Dev> x, Size first, float theta) {
-  require<ShapeError>(x.extent(2) % 2 == 0, "rope: the head width must be even, found ", x.extent(2));
-  if constexpr (std::same_as<Dev, Cpu>) cpu::rope<T>(ctx.executor(), x, first, theta);
-  else kernels::rope<T, Dev>(ctx.stream(), x, detail::rope_table(ctx, x.extent(0), x.extent(2), first, theta));
+void rope(Context<Dev>& ctx, Out<T, 3, Dev> x, In<float, 3, Dev> table) {
+  check_shape("rope: table", table, x.extent(0), 2, x.extent(2) / 2);
+  if constexpr (std::same_as<Dev, Cpu>)
+    cpu::rope<T>(ctx.executor(), x, table);
+  else
+    kernels::rope<T, Dev>(ctx.stream(), x, table);
 }
 
 /// Rotates q (T, heads, d) in place as `rope` does, writes rotated k (T, kv_heads, d) to `keys` and v to `values`, rows of a cache. k and v
-/// may lie there already. One table for both; on a GPU one launch. Throws ShapeError.
+/// may lie there already. On a GPU one launch. Throws ShapeError.
 template <Real T, Device Dev>
-void rope_append(Context<Dev>& ctx, Out<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, Size first, float theta,
+void rope_append(Context<Dev>& ctx, Out<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, In<float, 3, Dev> table,
                  std::type_identity_t<View<T, 3, Dev>> keys, std::type_identity_t<View<T, 3, Dev>> values) {
   Size const rows = q.extent(0), width = q.extent(2);
-  require<ShapeError>(width % 2 == 0, "rope: the head width must be even, found ", width);
+  check_shape("rope: table", table, rows, 2, width / 2);
   check_shape("rope: k", k, rows, any, width), check_shape("rope: v", v, rows, k.extent(1), width);
   check_shape("rope: keys", keys, rows, k.extent(1), width), check_shape("rope: values", values, rows, k.extent(1), width);
   if constexpr (std::same_as<Dev, Cpu>) {
@@ -65,13 +73,10 @@ void rope_append(Context<Dev>& ctx, Out<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, 
       for (Size t = 0; from.data() != to.data() && t < rows; ++t)
         for (Size h = 0; h < from.extent(1); ++h) std::copy_n(from.row(t, h), width, to.row(t, h));
     };
-    std::vector<float> storage(static_cast<std::size_t>(rows * width));
-    View<float, 3, Cpu> const table(storage.data(), {rows, 2, width / 2});
-    cpu::rope_table(ctx.executor(), first, theta, table);
     copy(k, keys), copy(v, values);
     cpu::rope<T>(ctx.executor(), q, table), cpu::rope<T>(ctx.executor(), keys, table);
   } else {
-    kernels::rope_append<T, Dev>(ctx.stream(), q, k, v, detail::rope_table(ctx, rows, width, first, theta), keys, values);
+    kernels::rope_append<T, Dev>(ctx.stream(), q, k, v, table, keys, values);
   }
 }
 
