@@ -49,15 +49,18 @@ template <class Model>
   auto x = ctx.template empty<T>(Extents{rows, width});  // (P, H)
   std::vector<int> labels;                               // (P)
   Size picture = 0;
-  for (std::size_t i = 0; i < said.ids.size(); ++i) {
+  for (std::size_t i = 0, end = 0; i < said.ids.size(); i = end) {
     Size const at = static_cast<Size>(labels.size());
+    end = i + 1;
     if (said.ids[i] == kImageId) {
       auto const& shown = pictures[static_cast<std::size_t>(picture++)];
       ops::copy<T, Dev>(ctx, shown, x.slice(0, at, shown.extent(0)));
       labels.insert(labels.end(), static_cast<std::size_t>(shown.extent(0)), kMasked);
     } else {
-      lm.embed(ctx, std::span(&said.ids[i], 1), x.slice(0, at, 1));
-      labels.push_back(said.labels[i]);
+      while (end < said.ids.size() && said.ids[end] != kImageId) ++end;
+      lm.embed(ctx, std::span(said.ids).subspan(i, end - i), x.slice(0, at, static_cast<Size>(end - i)));
+      labels.insert(labels.end(), said.labels.begin() + static_cast<std::ptrdiff_t>(i),
+                    said.labels.begin() + static_cast<std::ptrdiff_t>(end));
     }
   }
   nn::KvCache<T, Dev> cache(ctx, lm.cache_config(rows));

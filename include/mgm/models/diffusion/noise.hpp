@@ -123,7 +123,8 @@ class GpuNoise {
         auto const subsequence = static_cast<std::uint64_t>(p);
         auto const c = philox(seed_, {static_cast<std::uint32_t>(offset_), static_cast<std::uint32_t>(offset_ >> 32),
                                       static_cast<std::uint32_t>(subsequence), static_cast<std::uint32_t>(subsequence >> 32)});
-        float const values[] = {pair(c.x, c.y).sin, pair(c.x, c.y).cos, pair(c.z, c.w).sin, pair(c.z, c.w).cos};
+        auto const first_two = pair(c.x, c.y), last_two = pair(c.z, c.w);
+        float const values[] = {first_two.sin, first_two.cos, last_two.sin, last_two.cos};
         for (Size k = 0; k < 4; ++k)
           if (Size const i = first + p + k * threads; i < n) out[static_cast<std::size_t>(i)] = values[k];
       }

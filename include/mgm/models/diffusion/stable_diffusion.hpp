@@ -123,7 +123,7 @@ class StableDiffusion {
     Stepper stepper;
     int number = 0;
     for (auto const& step : plan.steps()) {
-      auto const in = channels_last(ctx, x, rows, cols, step.input);  // (h, w, 4)
+      auto const in = channels_last<T>(ctx, x, rows, cols, step.input, 0);  // (h, w, 4)
       auto const predict = [&](Condition const& c, Tensor<T, 2, Dev> const& more) {
         return (*unet)(ctx, in, unet->embed(ctx, step.timestep, more, strength), c.text);
       };
@@ -144,8 +144,8 @@ class StableDiffusion {
 
     ctx.begin(Stage::paint, vae->blocks());
     auto const& v = vae->config();
-    auto const latents = VaeInput::make(ctx, x, rows, cols, v);  // (h, w, 4)
-    auto const decoded = (*vae)(ctx, latents);                   // (H·W, 3)
+    auto const latents = channels_last<V>(ctx, x, rows, cols, 1 / v.scaling, v.shift);  // (h, w, 4)
+    auto const decoded = (*vae)(ctx, latents);                                          // (H·W, 3)
     auto const host = ctx.on_host(decoded.view());
     if (trace.tensor) trace.tensor("decoded", planes(host), {1, 3, height, width});
     return picture(host, width, height);
@@ -180,22 +180,6 @@ class StableDiffusion {
       if (outputs.size() > 3) outputs.pop_back();
     }
   };
-  /// Latents as the autoencoder takes them.
-  struct VaeInput {
-    static Tensor<V, 3, Dev> make(Context<Dev>& ctx, std::vector<float> const& x, Size rows, Size cols, VaeConfig const& v) {
-      Size const pixels = rows * cols, channels = v.latents;
-      std::vector<float> last(x.size());
-      for (Size c = 0; c < channels; ++c)
-        for (Size i = 0; i < pixels; ++i)
-          last[static_cast<std::size_t>(i * channels + c)] =
-              static_cast<float>(static_cast<double>(x[static_cast<std::size_t>(c * pixels + i)]) / v.scaling + v.shift);
-      auto out = ctx.template empty<V>(Extents{rows, cols, channels});
-      Extents const flat{pixels, channels};
-      ops::convert<V, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(last.data(), flat)), out.reshape(flat));
-      return out;
-    }
-  };
-
   [[nodiscard]] Condition condition(Context<Dev>& ctx, std::string_view prompt) const {
     Condition out;
     bool const xl = is_xl();
@@ -246,16 +230,19 @@ class StableDiffusion {
     }
     return out;
   }
-  [[nodiscard]] Tensor<T, 3, Dev> channels_last(Context<Dev>& ctx, std::vector<float> const& x, Size rows, Size cols, double factor) const {
-    Size const pixels = rows * cols, channels = unet->config().in;
+  /// factor·x + shift of planes (C, h·w) as a map (h, w, C) of U.
+  template <Real U>
+  [[nodiscard]] static Tensor<U, 3, Dev> channels_last(Context<Dev>& ctx, std::vector<float> const& x, Size rows, Size cols, double factor,
+                                                       double shift) {
+    Size const pixels = rows * cols, channels = static_cast<Size>(x.size()) / pixels;
     std::vector<float> last(x.size());
     for (Size c = 0; c < channels; ++c)
       for (Size i = 0; i < pixels; ++i)
         last[static_cast<std::size_t>(i * channels + c)] =
-            static_cast<float>(static_cast<double>(x[static_cast<std::size_t>(c * pixels + i)]) * factor);
-    auto out = ctx.template empty<T>(Extents{rows, cols, channels});
+            static_cast<float>(static_cast<double>(x[static_cast<std::size_t>(c * pixels + i)]) * factor + shift);
+    auto out = ctx.template empty<U>(Extents{rows, cols, channels});
     Extents const flat{pixels, channels};
-    ops::convert<T, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(last.data(), flat)), out.reshape(flat));
+    ops::convert<U, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(last.data(), flat)), out.reshape(flat));
     return out;
   }
   [[nodiscard]] static std::vector<float> channels_first(Context<Dev>& ctx, Tensor<float, 2, Dev> const& rows, Size pixels) {
