@@ -1,0 +1,81 @@
+/// What the network is told in every step of a run: the prompt's states, sizes, and the strength of the guidance.
+#pragma once
+#include <cmath>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <mgm/models/diffusion/prompter.hpp>
+#include <mgm/models/diffusion/unet.hpp>
+
+namespace mgm::inline v0::models {
+
+/// One prompt, as the UNet takes it.
+template <Real T, Device Dev>
+struct Condition {
+  Tensor<T, 2, Dev> text;    ///< (77, D): the encoders' states side by side
+  Tensor<T, 2, Dev> pooled;  ///< (1, P), or empty
+  Tensor<T, 2, Dev> added;   ///< (1, config.added): [pooled, sinusoids of sizes], or empty; see `add_sizes`
+};
+
+/// A prompt through one encoder or SDXL's two. Throws ConfigError where encoders and UNet do not belong together.
+template <Real T, Device Dev>
+[[nodiscard]] Condition<T, Dev> encode_prompt(Context<Dev>& ctx, std::span<Prompter<T, Dev> const> prompters, UnetConfig const& net,
+                                              std::string_view prompt) {
+  Condition<T, Dev> out;
+  Size const positions = prompters.front().encoder.config().positions;
+  out.text = ctx.template empty<T>(Extents{positions, net.text});  // (77, D)
+  Size at = 0;
+  for (auto const& p : prompters) {
+    auto states = p.encoder(ctx, p.ids(prompt), net.added == 0);  // (77, C) and (1, P)
+    Size const own = states.sequence.extent(1);
+    require<ConfigError>(at + own <= net.text && states.sequence.extent(0) == positions,
+                         "generator: the text encoders' states do not fit the UNet's ", net.text, " channels");
+    ops::copy<T, Dev>(ctx, states.sequence, out.text.slice(1, at, own));
+    at += own;
+    if (!states.pooled.empty()) out.pooled = std::move(states.pooled);
+  }
+  require<ConfigError>(at == net.text, "generator: the text encoders give ", at, " channels, the UNet takes ", net.text);
+  return out;
+}
+
+/// The condition that stands for an absent negative prompt where the folder says force_zeros_for_empty_prompt: zeros, nothing is encoded.
+template <Real T, Device Dev>
+[[nodiscard]] Condition<T, Dev> zeros_like(Context<Dev>& ctx, Condition<T, Dev> const& c) {
+  Condition<T, Dev> out;
+  out.text = ctx.template empty<T>(c.text.extents());
+  ops::fill<T, Dev>(ctx, 0, out.text.view());
+  if (!c.pooled.empty()) out.pooled = ctx.template empty<T>(c.pooled.extents()), ops::fill<T, Dev>(ctx, 0, out.pooled.view());
+  return out;
+}
+
+/// Sets c.added = [pooled, sinusoid(s) of each of `sizes`], for UNets that take it.
+template <Real T, Device Dev>
+void add_sizes(Context<Dev>& ctx, UnetConfig const& net, std::span<float const> sizes, Condition<T, Dev>& c) {
+  if (net.added == 0) return;
+  Size const waves_wide = static_cast<Size>(sizes.size()) * net.added_time, pooled = net.added - waves_wide;
+  require<ConfigError>(pooled >= 0 && c.pooled.extent(1) == pooled, "generator: the pooled text has ", c.pooled.extent(1),
+                       " channels, the UNet takes ", pooled);
+  std::vector<float> waves;
+  for (float const s : sizes) {
+    auto const one = sinusoid(s, net.added_time);
+    waves.insert(waves.end(), one.begin(), one.end());
+  }
+  c.added = ctx.template empty<T>(Extents{Size{1}, net.added});
+  ops::copy<T, Dev>(ctx, c.pooled, c.added.slice(1, 0, pooled));
+  ops::copy<T, Dev>(ctx, Unet<T, Dev>::rounded(ctx, waves), c.added.slice(1, pooled, waves_wide));
+}
+
+/// [sin(w·f), cos(w·f)], w = 1000·(guidance − 1): the sine first here, and half − 1 in the divisor.
+[[nodiscard]] inline std::vector<float> guidance_wave(double guidance, Size width) {
+  Size const half = width / 2;
+  std::vector<float> out(static_cast<std::size_t>(width));
+  for (Size i = 0; i < half; ++i) {
+    double const angle = (guidance - 1) * 1000 * std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half - 1));
+    out[static_cast<std::size_t>(i)] = static_cast<float>(std::sin(angle)),
+    out[static_cast<std::size_t>(half + i)] = static_cast<float>(std::cos(angle));
+  }
+  return out;
+}
+
+}  // namespace mgm::inline v0::models

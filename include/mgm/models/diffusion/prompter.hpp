@@ -1,0 +1,33 @@
+/// A tokenizer with its text encoder: from a prompt to ids as the encoder was trained on them.
+#pragma once
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include <mgm/io/tokenizer.hpp>
+#include <mgm/models/diffusion/text_encoder.hpp>
+
+namespace mgm::inline v0::models {
+
+/// A tokenizer with its encoder.
+template <Real T, Device Dev>
+struct Prompter {
+  std::shared_ptr<io::Tokenizer const> vocabulary;
+  TextEncoder<T, Dev> encoder;
+
+  /// The ids of a text as the encoders were trained: begin, at most 75 of content, end, padding to the encoder's positions.
+  [[nodiscard]] std::vector<int> ids(std::string_view text) const {
+    auto out = vocabulary->encode(text);
+    std::size_t const most = static_cast<std::size_t>(encoder.config().positions);
+    auto const end = vocabulary->eos(), pad = vocabulary->pad();
+    require<ConfigError>(end.has_value(), "generator: the tokenizer names no end token");
+    if (out.size() > most) out.resize(most), out.back() = *end;
+    out.resize(most, pad.value_or(*end));
+    for (int const id : out)
+      require<ConfigError>(id < encoder.config().vocab, "generator: id ", id, " of the tokenizer is beyond the ", encoder.config().vocab,
+                           " rows of the text encoder; they do not belong together");
+    return out;
+  }
+};
+
+}  // namespace mgm::inline v0::models
