@@ -1,6 +1,6 @@
 /// Every CUDA kernel at the shapes of the published models, on a GPU: time, bytes and operations that it must move and do at least, and its
 /// share of what this GPU does at best, measured in the same run. Cold: calls rotate over buffers of twice the L2 cache. bf16, random data.
-///   cuda_bench [ROUNDS] > table.tsv      peers: cuBLASLt here, PyTorch's in peers/
+///   cuda_bench [ROUNDS] > table.tsv      peers: cuBLASLt and cuDNN here, PyTorch's in peers/
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <mgm/core/random.hpp>
+#include <mgm/nn/conv2d.hpp>
 #include <mgm/nn/patch_info_mining.hpp>
 #include <mgm/ops/attention.hpp>
 #include <mgm/ops/conv.hpp>
@@ -19,7 +20,12 @@
 #include <mgm/ops/linear.hpp>
 #include <mgm/ops/mining.hpp>
 #include <mgm/ops/norm.hpp>
+#if defined(MGM_BENCH_CUBLASLT)
 #include <mgm/vendor/cublaslt_gemm.cuh>
+#endif
+#if defined(MGM_BENCH_CUDNN)
+#include <mgm/vendor/cudnn_conv.cuh>
+#endif
 
 using namespace mgm;
 using T = bf16;
@@ -69,8 +75,11 @@ Timing measure(cudaStream_t stream, int rounds, int sets, std::function<void(int
 
 class Bench {
  public:
-  explicit Bench(int rounds) : rounds_(rounds) {}
+  explicit Bench(int rounds) : theirs_(libraries(ctx_)), rounds_(rounds) {}
   Context<Cuda>& ctx() { return ctx_; }
+  /// On the same stream, with what libraries there are, which are preferred; and what they are called.
+  Context<Cuda>& theirs() { return theirs_; }
+  [[nodiscard]] char const* product_of() const { return theirs_.products() ? "cuBLASLt" : "ours"; }
 
   template <class U, int R>
   Tensor<U, R, Cuda> random(Extents<R> extents, float spread = 1) {
@@ -85,9 +94,7 @@ class Bench {
     constexpr Size kSide = 8192;
     auto const x = random<T>(Extents{kSide, kSide}), w = random<T>(Extents{kSide, kSide}, 1.0f / 64);
     auto out = ctx_.empty<T>(Extents{kSide, kSide});
-    auto const work = ctx_.empty<float>(Extents{Size{8} << 20});
-    vendor::CublasLt blas(work.data(), work.count() * 4);
-    auto const product = measure(ctx_.stream().handle, rounds_, 1, [&](int) { blas.gemm<T, T>(ctx_.stream(), x, w, {}, out.view()); });
+    auto const product = measure(ctx_.stream().handle, rounds_, 1, [&](int) { ops::linear<T, T, Cuda>(theirs_, x, w, {}, out.view()); });
     tflops_ = 2.0 * kSide * kSide * kSide / product.median * 1e-6;
     auto const large = random<float>(Extents{Size{1} << 29});
     auto one = ctx_.empty<float>(Extents{Size{1}});
@@ -95,7 +102,7 @@ class Bench {
       read_sum<<<ctx_.runtime().info().multiprocessors * 8, 256, 0, ctx_.stream().handle>>>(reinterpret_cast<float4 const*>(large.data()), large.count() / 4, one.data());
     });
     gbs_ = static_cast<double>(large.count()) * 4 / read.median * 1e-3;
-    std::printf("# ceilings: %.0f TFLOP/s (cuBLASLt bf16, 8192 cubed), %.0f GB/s (read-sum of 2 GiB)\n", tflops_, gbs_);
+    std::printf("# ceilings: %.0f TFLOP/s (%s, bf16, 8192 cubed), %.0f GB/s (read-sum of 2 GiB)\n", tflops_, product_of(), gbs_);
   }
   void row(char const* kernel, std::string const& shape, Cost cost, int sets, std::function<void(int)> const& launch) {
     auto const t = measure(ctx_.stream().handle, rounds_, sets, launch);
@@ -107,15 +114,24 @@ class Bench {
   }
 
  private:
-  Context<Cuda> ctx_;
+  static Context<Cuda>::Config libraries(Context<Cuda> const& ctx) {
+    Context<Cuda>::Config config{.stream = ctx.stream().handle, .prefer = Prefer::vendor};
+#if defined(MGM_BENCH_CUBLASLT)
+    config.products = std::make_shared<vendor::CublasLt>();
+#endif
+#if defined(MGM_BENCH_CUDNN)
+    config.convolutions = std::make_shared<vendor::Cudnn>();
+#endif
+    return config;
+  }
+
+  Context<Cuda> ctx_{Context<Cuda>::Config{.prefer = Prefer::ours}}, theirs_;
   int rounds_;
   std::uint64_t seed_ = 0;
   double tflops_ = 1, gbs_ = 1;
 };
 
 void products(Bench& b) {
-  auto const work = b.ctx().empty<float>(Extents{Size{8} << 20});
-  vendor::CublasLt blas(work.data(), work.count() * 4);
   for (auto const& [name, m, n, k] : std::vector<std::tuple<char const*, Size, Size, Size>>{
            {"ViT fc1", 577, 4096, 1024}, {"ViT fc2", 577, 1024, 4096}, {"ViT qkv", 577, 1024, 1024}, {"ConvNeXt s0 pw1", 36864, 768, 192},
            {"ConvNeXt s0 pw2", 36864, 192, 768}, {"ConvNeXt s2 pw1", 2304, 3072, 768}, {"ConvNeXt s2 pw2", 2304, 768, 3072},
@@ -132,7 +148,9 @@ void products(Bench& b) {
     gelu.bias = bias.view(), gelu.activation = Activation::gelu;
     b.row("linear", shape, cost, sets, [&](int i) { ops::linear<T, T, Cuda>(b.ctx(), x[std::size_t(i)], w[std::size_t(i)], plain, out[std::size_t(i)].view()); });
     b.row("linear, bias, gelu", shape, cost, sets, [&](int i) { ops::linear<T, T, Cuda>(b.ctx(), x[std::size_t(i)], w[std::size_t(i)], gelu, out[std::size_t(i)].view()); });
-    b.row("cuBLASLt", shape, cost, sets, [&](int i) { blas.gemm<T, T>(b.ctx().stream(), x[std::size_t(i)], w[std::size_t(i)], plain, out[std::size_t(i)].view()); });
+    if (b.theirs().products())
+      b.row("cuBLASLt", shape, cost, sets,
+            [&](int i) { ops::linear<T, T, Cuda>(b.theirs(), x[std::size_t(i)], w[std::size_t(i)], plain, out[std::size_t(i)].view()); });
   }
 }
 
@@ -166,6 +184,33 @@ void convolutions(Bench& b) {
     b.row("depthwise 7x7, LayerNorm", text(side, "x", side, "x", width), cost, sets, [&](int i) {
       ops::depthwise_conv7_norm<T, Cuda>(b.ctx(), x[std::size_t(i)], w, v, v, v, 1e-6f, out[std::size_t(i)].view());
     });
+  }
+}
+
+/// Of Stable Diffusion's UNet (64×64 latent) and decoder.
+void windows(Bench& b) {
+  for (auto const& [side, in, out_channels, window, stride] : std::vector<std::tuple<Size, Size, Size, int, int>>{{64, 320, 320, 3, 1},
+                                                                                                                  {64, 320, 320, 3, 2},
+                                                                                                                  {32, 640, 640, 3, 1},
+                                                                                                                  {16, 1280, 1280, 3, 1},
+                                                                                                                  {8, 2560, 1280, 3, 1},
+                                                                                                                  {64, 640, 320, 1, 1},
+                                                                                                                  {256, 512, 256, 3, 1},
+                                                                                                                  {512, 128, 128, 3, 1}}) {
+    Window const w = stride == 2 ? Window::halved(side, side) : Window::same(window, side, side);
+    Size const pixels = w.out_rows * w.out_cols, k = Size{window} * window * in;
+    Cost const cost{(side * side * in + out_channels * k + pixels * out_channels) * 2, 2 * pixels * out_channels * k};
+    int const sets = b.sets(cost.bytes);
+    nn::Conv2d<T, Cuda> layer(b.ctx(), {.in = in, .out = out_channels, .side = window});
+    layer.parameters([&](auto&&, auto& p) {
+      using P = std::remove_cvref_t<decltype(p)>;
+      p.assign(b.random<T, P::kRank>(p.shape(), 0.02f));
+    });
+    std::vector<Tensor<T, 3, Cuda>> x;
+    for (int i = 0; i < sets; ++i) x.push_back(b.random<T>(Extents{side, side, in}));
+    std::string const shape = text(side, "x", side, "x", in, " -> ", out_channels, ", window ", window, ", stride ", stride);
+    b.row("convolution", shape, cost, sets, [&](int i) { (void)layer(b.ctx(), x[std::size_t(i)], w); });
+    if (b.theirs().convolutions()) b.row("cuDNN", shape, cost, sets, [&](int i) { (void)layer(b.theirs(), x[std::size_t(i)], w); });
   }
 }
 
@@ -219,7 +264,7 @@ int main(int argc, char** argv) try {
               info.driver, info.toolkit);
   bench.ceilings();
   std::printf("kernel\tshape\tus\tp10\tp90\tTFLOP/s\tGB/s\tfloor_us\tshare\n");
-  products(bench), attentions(bench), convolutions(bench), mining(bench), rows(bench);
+  products(bench), attentions(bench), convolutions(bench), windows(bench), mining(bench), rows(bench);
   bench.ceilings();
   return 0;
 } catch (std::exception const& error) {

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include <mgm/mem/context_base.hpp>
+#include <mgm/mem/second_backend.hpp>
 #include <mgm/simt/runtime.hpp>
 
 namespace mgm::inline v0 {
@@ -32,6 +33,9 @@ class Context<Cuda> : public ContextBase<Cuda> {
     std::shared_ptr<Allocator> allocator = nullptr;  ///< the user's own device memory
     Monitor* monitor = nullptr;                      ///< borrowed
     bool tuned = true;                               ///< false: general kernels only
+    std::shared_ptr<Products> products = nullptr;    ///< a second backend, such as vendor::CublasLt
+    std::shared_ptr<Convolutions> convolutions = nullptr;  ///< the same, such as vendor::Cudnn
+    Prefer prefer = Prefer::table;                         ///< between them and our own
   };
   /// Throws DeviceError when there is no such device, no driver, or no code in this program for its architecture.
   explicit Context(Config config) : Context(config, std::make_shared<simt::Runtime>(config.device, config.stream)) {}
@@ -45,6 +49,10 @@ class Context<Cuda> : public ContextBase<Cuda> {
   /// For what is done on the host whatever the device: pictures, files.
   [[nodiscard]] Executor host_executor() const { return {threads_.get(), best_isa()}; }
   [[nodiscard]] bool tuned() const { return tuned_; }
+  /// Second backends, null where there are none, and what is taken where there are.
+  [[nodiscard]] Products* products() const { return products_.get(); }
+  [[nodiscard]] Convolutions* convolutions() const { return convolutions_.get(); }
+  [[nodiscard]] Prefer prefer() const { return prefer_; }
   /// Waits for this stream alone. Throws DeviceError for what went wrong in it.
   void synchronise() { runtime_->synchronise(); }
 
@@ -73,13 +81,21 @@ class Context<Cuda> : public ContextBase<Cuda> {
 
  private:
   Context(Config const& c, std::shared_ptr<simt::Runtime> runtime)
-      : ContextBase(c.allocator ? c.allocator : std::make_shared<CudaAllocator>(runtime), c.monitor), runtime_(std::move(runtime)),
-        threads_(make_pool(c.threads)), tuned_(c.tuned) {}
+      : ContextBase(c.allocator ? c.allocator : std::make_shared<CudaAllocator>(runtime), c.monitor),
+        runtime_(std::move(runtime)),
+        threads_(make_pool(c.threads)),
+        tuned_(c.tuned),
+        products_(c.products),
+        convolutions_(c.convolutions),
+        prefer_(c.prefer) {}
 
   HeapAllocator heap_;
   std::shared_ptr<simt::Runtime> runtime_;
   std::shared_ptr<Threads> threads_;
   bool tuned_;
+  std::shared_ptr<Products> products_;
+  std::shared_ptr<Convolutions> convolutions_;
+  Prefer prefer_;
 };
 
 }  // namespace mgm::inline v0

@@ -5,6 +5,7 @@
 #include <mgm/core/window.hpp>
 #include <mgm/mem/parameter.hpp>
 #include <mgm/ops/conv.hpp>
+#include <mgm/ops/conv_form.hpp>
 #include <mgm/ops/linear.hpp>
 
 namespace mgm::inline v0::nn {
@@ -35,7 +36,8 @@ struct Conv2d {
     require<ShapeError>(window.side == side, "convolution: the window has a side of ", window.side, ", the weights ", side);
     if (!e.bias.data()) e.bias = bias.view();
     Size const pixels = window.out_rows * window.out_cols, width = weight.shape()[1];
-    if (side == 1 && x.contiguous() && window.stride == 1 && pixels == x.extent(0) * x.extent(1))
+    if (ops::vendor_conv<T, TOut>(ctx, x, weight.view(), window, e, out)) return;
+    if (ops::choose_conv({window, x.extent(0), x.extent(1), x.contiguous()}) == ops::ConvForm::product)
       return ops::linear(ctx, x.reshape(Extents{pixels, width}), weight.view(), e, out);
     Size const stretch = std::clamp<Size>(kGathered / std::max<Size>(width, 1), 1, std::max<Size>(pixels, 1));
     for (Size first = 0; first < pixels; first += stretch) {

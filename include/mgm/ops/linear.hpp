@@ -1,5 +1,7 @@
 /// Matrix products with fused epilogues.
 #pragma once
+#include <cstddef>
+
 #include <mgm/core/epilogue.hpp>
 #include <mgm/cpu/gemm.hpp>
 #include <mgm/kernels/instances/gemm.hpp>
@@ -19,9 +21,30 @@ void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, Size m, Si
   };
   vector("bias", e.bias), vector("scale", e.scale), matrix("factor", e.factor), matrix("residual", e.residual);
 }
+/// Whether the Context's library made the product.
+template <Real T, class TOut>
+bool vendor_gemm(Context<Cuda>& ctx, In<T, 2, Cuda> x, In<T, 2, Cuda> w, Epilogue<T, Cuda> const& e, Out<TOut, 2, Cuda> out) {
+  Products* const library = ctx.products();
+  kernels::GemmShape const shape{.m = out.extent(0),
+                                 .n = out.extent(1),
+                                 .k = x.extent(1),
+                                 .bytes = sizeof(T),
+                                 .vendor_takes = library != nullptr,
+                                 .prefer = ctx.prefer()};
+  if (kernels::choose_gemm(shape) != kernels::GemmForm::vendor || out.count() == 0 || shape.k == 0) return false;
+  kernels::check_gemm<T, TOut, Cuda>(x, w, e, out);
+  auto const call = ProductCall::of<T, TOut>(x, w, e, out);
+  auto const bytes = call ? library->workspace(*call) : std::nullopt;
+  if (!bytes) return false;
+  auto work = ctx.empty<std::byte>(Extents{*bytes});
+  library->run(ctx.stream(), *call, work.data());
+  return true;
+}
 /// The kernels' product, with the scratch that it takes.
 template <Real T, class TOut, KernelDevice Dev>
 void gemm(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
+  if constexpr (std::same_as<Dev, Cuda>)
+    if (vendor_gemm<T, TOut>(ctx, x, w, e, out)) return;
   Extents<3> const parts = kernels::gemm_scratch<T, Dev>(ctx.tuned(), x, w);
   if (parts.count() == 0) return kernels::gemm<T, TOut, Dev>(ctx.stream(), ctx.tuned(), x, w, e, out);
   auto scratch = ctx.template empty<float>(parts);  // (parts of K, M, N)

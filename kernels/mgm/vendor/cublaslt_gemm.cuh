@@ -1,25 +1,20 @@
-/// Dense products by cuBLASLt: the second backend of `gemm` on Cuda, and what our own forms are measured against. Optional: a program that
-/// does not include this file needs no cuBLAS. Compiled by nvcc alone, linked with CUDA::cublasLt.
+/// Dense products by cuBLASLt: a second backend of `linear` and `matmul` on Cuda, and what our own forms are measured against. Host code
+/// that needs CUDA's headers; a program that does not include it needs no cuBLAS. Link mgm::cublaslt.
+///   Context<Cuda> ctx({.products = std::make_shared<vendor::CublasLt>(), .prefer = Prefer::vendor});
 #pragma once
 #include <cublasLt.h>
 
 #include <map>
-#include <tuple>
 
-#include <mgm/core/epilogue.hpp>
-#include <mgm/kernels/arguments.hpp>
-#include <mgm/simt/stream.hpp>
+#include <mgm/mem/second_backend.hpp>
+#include <mgm/vendor/library.hpp>
 
 namespace mgm::inline v0::vendor {
 
 namespace detail {
-template <class T>
-inline constexpr cudaDataType kCublasType = std::same_as<T, float>  ? CUDA_R_32F
-                                            : std::same_as<T, bf16> ? CUDA_R_16BF
-                                                                    : CUDA_R_16F;
-
+inline cudaDataType cublas_type(Dtype type) { return type == Dtype::f32 ? CUDA_R_32F : type == Dtype::bf16 ? CUDA_R_16BF : CUDA_R_16F; }
 inline void check(cublasStatus_t status, char const* call) {
-  require<DeviceError>(status == CUBLAS_STATUS_SUCCESS, "cublasLt: ", call, " failed: ", cublasLtGetStatusString(status));
+  require<DeviceError>(status == CUBLAS_STATUS_SUCCESS, "cublaslt: ", call, " failed: ", cublasLtGetStatusString(status));
 }
 /// One of the library's descriptors, destroyed with this.
 template <class Handle, cublasStatus_t (*kDestroy)(Handle)>
@@ -34,88 +29,108 @@ struct Owned {
 };
 }  // namespace detail
 
-/// A handle with a workspace of the caller's, and the algorithms found so far by shape. One thread at a time uses it.
-class CublasLt {
+/// A handle on a device, and the algorithms found so far by shape. One thread at a time uses it. f32 is exact f32, without tf32.
+class CublasLt final : public Products {
  public:
-  /// `workspace`: device memory that every product may use; 32 MiB is what cuBLAS recommends for Hopper.
-  CublasLt(void* workspace, Size bytes) : workspace_(workspace), bytes_(bytes) {
+  /// `most`: bytes of working memory that an algorithm may take; 32 MiB is what cuBLAS recommends for Hopper.
+  /// Throws DeviceError where cuBLAS cannot start.
+  explicit CublasLt(int device = 0, Size most = Size{32} << 20) : device_(device), most_(most) {
+    detail::OnDevice const scope("cublaslt", device_);
     detail::check(cublasLtCreate(&library_.handle), "cublasLtCreate");
   }
 
-  /// Whether the library has this epilogue: alpha, a bias, a residual; nothing that is applied to the sum besides.
-  template <Real T>
-  [[nodiscard]] static bool takes(Epilogue<T, Cuda> const& e) {
-    return e.activation == Activation::none && !e.scale.data() && !e.factor.data();
+  std::optional<Size> workspace(ProductCall const& call) override {
+    Algorithm const& found = algorithm(call);
+    return found.exists ? std::optional(found.workspace) : std::nullopt;
   }
-  /// out = alpha·x·wᵀ + bias + residual, sums in float; f32 without tf32.
-  /// x (M, K), w (N, K), out (M, N) of T or float, last axes dense. Enqueues and returns. Throws ShapeError, ArgumentError, DeviceError.
-  template <Real T, class TOut>
-  void gemm(simt::Stream<Cuda> stream, In<T, 2, Cuda> x, In<T, 2, Cuda> w, Epilogue<T, Cuda> const& e, Out<TOut, 2, Cuda> out) {
-    Size const m = out.extent(0), n = out.extent(1), k = x.extent(1);
-    check_shape("cublaslt: x", x, m, any), check_shape("cublaslt: w", w, n, k);
-    require<ArgumentError>(takes(e), "cublaslt: the library has no such epilogue; take a form of our own");
-    require<ArgumentError>(x.stride(1) == 1 && w.stride(1) == 1 && out.stride(1) == 1, "cublaslt: rows must be dense");
-    require<ArgumentError>(!e.residual.data() || std::same_as<T, TOut>, "cublaslt: the residual and the output must have one type");
-    if (out.count() == 0) return;
-    // the library thinks in columns: outᵀ (N, M) = wᵀᵀ (N, K) · xᵀ (K, M)
-    detail::Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> product;
-    detail::check(cublasLtMatmulDescCreate(&product.handle, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
-    auto const set = [&](cublasLtMatmulDescAttributes_t what, auto const& value) {
-      detail::check(cublasLtMatmulDescSetAttribute(product.handle, what, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
-    };
-    set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
-    if (e.bias.data()) {
-      set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, e.bias.data());
-      set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, detail::kCublasType<T>);
-    }
-    using Layout = detail::Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
-    auto const describe = [&](Layout& layout, cudaDataType type, Size rows, Size cols, Size stride) {
-      detail::check(
-          cublasLtMatrixLayoutCreate(&layout.handle, type, static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(cols), stride),
-          "cublasLtMatrixLayoutCreate");
-    };
-    Layout a, b, c, d;
-    describe(a, detail::kCublasType<T>, k, n, w.stride(0)), describe(b, detail::kCublasType<T>, k, m, x.stride(0));
-    describe(d, detail::kCublasType<TOut>, n, m, out.stride(0));
-    describe(c, detail::kCublasType<TOut>, n, m, e.residual.data() ? e.residual.stride(0) : out.stride(0));
-    auto const key = std::tuple{m,
-                                n,
-                                k,
-                                x.stride(0),
-                                w.stride(0),
-                                out.stride(0),
-                                int{sizeof(T)},
-                                int{sizeof(TOut)},
-                                std::same_as<T, bf16>,
-                                e.bias.data() != nullptr};
-    auto found = algorithms_.find(key);
-    if (found == algorithms_.end()) {
-      detail::Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> wish;
-      detail::check(cublasLtMatmulPreferenceCreate(&wish.handle), "cublasLtMatmulPreferenceCreate");
-      auto const bytes = static_cast<std::size_t>(bytes_);
-      detail::check(cublasLtMatmulPreferenceSetAttribute(wish.handle, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
-                    "cublasLtMatmulPreferenceSetAttribute");
-      cublasLtMatmulHeuristicResult_t best{};
-      int count = 0;
-      detail::check(cublasLtMatmulAlgoGetHeuristic(library_.handle, product.handle, a.handle, b.handle, c.handle, d.handle, wish.handle, 1,
-                                                   &best, &count),
-                    "cublasLtMatmulAlgoGetHeuristic");
-      require<DeviceError>(count > 0, "cublaslt: no algorithm for ", m, "x", n, "x", k, "; take a form of our own");
-      found = algorithms_.emplace(key, best.algo).first;
-    }
-    float const alpha = e.alpha, beta = e.residual.data() ? 1.0f : 0.0f;
-    void const* const old = e.residual.data() ? static_cast<void const*>(e.residual.data()) : out.data();
-    detail::check(cublasLtMatmul(library_.handle, product.handle, &alpha, w.data(), a.handle, x.data(), b.handle, &beta, old, c.handle,
-                                 out.data(), d.handle, &found->second, workspace_, static_cast<std::size_t>(bytes_), stream.handle),
+  void run(simt::Stream<Cuda> stream, ProductCall const& call, void* work) override {
+    Algorithm const& found = algorithm(call);
+    require<DeviceError>(found.exists, "cublaslt: no algorithm for ", call.m, "x", call.n, "x", call.k, "; take a form of our own");
+    if (call.m == 0 || call.n == 0) return;
+    detail::OnDevice const scope("cublaslt", device_);
+    Product const p(call);
+    float const beta = call.residual ? 1.0f : 0.0f;
+    detail::check(cublasLtMatmul(library_.handle, p.product.handle, &call.alpha, call.w, p.w.handle, call.x, p.x.handle, &beta,
+                                 call.residual ? call.residual : call.out, p.residual.handle, call.out, p.out.handle, &found.algorithm,
+                                 work, static_cast<std::size_t>(found.workspace), stream.handle),
                   "cublasLtMatmul");
   }
 
  private:
+  /// A call in the library's words. It thinks in columns: outᵀ (N, M) = wᵀᵀ (N, K) · xᵀ (K, M).
+  struct Product {
+    using Layout = detail::Owned<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy>;
+    detail::Owned<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> product;
+    Layout w, x, residual, out;
+
+    explicit Product(ProductCall const& call) {
+      detail::check(cublasLtMatmulDescCreate(&product.handle, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
+      set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+      if (call.bias) {
+        set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+        set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, call.bias);
+        set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, detail::cublas_type(call.type));
+      }
+      describe(w, call.type, call.k, call.n, call.w_stride), describe(x, call.type, call.k, call.m, call.x_stride);
+      describe(residual, call.out_type, call.n, call.m, call.residual ? call.residual_stride : call.out_stride);
+      describe(out, call.out_type, call.n, call.m, call.out_stride);
+    }
+    template <class V>
+    void set(cublasLtMatmulDescAttributes_t what, V const& value) {
+      detail::check(cublasLtMatmulDescSetAttribute(product.handle, what, &value, sizeof value), "cublasLtMatmulDescSetAttribute");
+    }
+    static void describe(Layout& layout, Dtype type, Size rows, Size cols, Size stride) {
+      detail::check(cublasLtMatrixLayoutCreate(&layout.handle, detail::cublas_type(type), static_cast<std::uint64_t>(rows),
+                                               static_cast<std::uint64_t>(cols), std::max(stride, rows)),
+                    "cublasLtMatrixLayoutCreate");
+    }
+  };
+  struct Algorithm {
+    bool exists = false;
+    cublasLtMatmulAlgo_t algorithm{};
+    Size workspace = 0;
+  };
+
+  Algorithm const& algorithm(ProductCall const& call) {
+    auto const alignment = detail::alignment_of({call.x, call.w, call.bias, call.residual, call.out});
+    std::array<Size, 12> const key{call.m,
+                                   call.n,
+                                   call.k,
+                                   call.x_stride,
+                                   call.w_stride,
+                                   call.out_stride,
+                                   call.residual_stride,
+                                   Size(call.type),
+                                   Size(call.out_type),
+                                   call.bias != nullptr,
+                                   call.residual != nullptr,
+                                   alignment};
+    auto const [at, is_new] = algorithms_.try_emplace(key);
+    if (!is_new || call.m == 0 || call.n == 0) return at->second.exists = at->second.exists || call.m == 0 || call.n == 0, at->second;
+    detail::OnDevice const scope("cublaslt", device_);
+    Product const p(call);
+    detail::Owned<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> wish;
+    detail::check(cublasLtMatmulPreferenceCreate(&wish.handle), "cublasLtMatmulPreferenceCreate");
+    auto const ask = [&](cublasLtMatmulPreferenceAttributes_t what, auto value) {
+      detail::check(cublasLtMatmulPreferenceSetAttribute(wish.handle, what, &value, sizeof value), "cublasLtMatmulPreferenceSetAttribute");
+    };
+    ask(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<std::uint64_t>(most_));
+    for (auto const what : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                            CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+      ask(what, static_cast<std::uint32_t>(alignment));
+    cublasLtMatmulHeuristicResult_t best{};
+    int count = 0;
+    cublasStatus_t const status = cublasLtMatmulAlgoGetHeuristic(library_.handle, p.product.handle, p.w.handle, p.x.handle,
+                                                                 p.residual.handle, p.out.handle, wish.handle, 1, &best, &count);
+    if (status != CUBLAS_STATUS_NOT_SUPPORTED) detail::check(status, "cublasLtMatmulAlgoGetHeuristic");
+    if (status == CUBLAS_STATUS_SUCCESS && count > 0) at->second = {true, best.algo, static_cast<Size>(best.workspaceSize)};
+    return at->second;
+  }
+
+  int device_;
+  Size most_;
   detail::Owned<cublasLtHandle_t, cublasLtDestroy> library_;
-  void* workspace_;
-  Size bytes_;
-  std::map<std::tuple<Size, Size, Size, Size, Size, Size, int, int, bool, bool>, cublasLtMatmulAlgo_t> algorithms_;
+  std::map<std::array<Size, 12>, Algorithm> algorithms_;
 };
 
 }  // namespace mgm::inline v0::vendor

@@ -2,6 +2,7 @@
 #pragma once
 #include <string_view>
 
+#include <mgm/core/prefer.hpp>
 #include <mgm/kernels/gemm/gemm_general.cuh>
 #include <mgm/kernels/gemm/gemm_mma.cuh>
 #include <mgm/kernels/gemm/gemm_skinny.cuh>
@@ -9,22 +10,25 @@
 
 namespace mgm::inline v0::kernels {
 
-enum class GemmForm { general, skinny, mma_small, mma_large };
+enum class GemmForm { general, skinny, mma_small, mma_large, vendor };
 [[nodiscard]] constexpr std::string_view name(GemmForm form) {
-  constexpr std::string_view kNames[] = {"general", "skinny", "mma_small", "mma_large"};
+  constexpr std::string_view kNames[] = {"general", "skinny", "mma_small", "mma_large", "vendor"};
   return kNames[static_cast<int>(form)];
 }
 
-/// What decides: extents, bytes of an element, and what gemm_skinny_fits and gemm_mma_fits say of how x and w lie.
+/// What decides: extents, bytes of an element, and what gemm_skinny_fits and gemm_mma_fits say of how x and w lie;
+/// whether there is a library that has such a product, and what is preferred.
 struct GemmShape {
   Size m, n, k;
   int bytes;
-  bool skinny_fits = true, mma_fits = true;
+  bool skinny_fits = true, mma_fits = true, vendor_takes = false;
+  Prefer prefer = Prefer::table;
 };
 /// The form that a product takes. Few rows read w once on CUDA cores; f32 is exact and has no other tuned form. Of the two tiles the large
 /// one moves fewer bytes, once it makes a block for each of an A100's 108 multiprocessors; both give the same bits. No GPU has measured
-/// this table.
+/// this table; until one has, a library's product is taken only where it is preferred.
 [[nodiscard]] constexpr GemmForm choose_gemm(GemmShape const& s) {
+  if (s.vendor_takes && s.prefer == Prefer::vendor) return GemmForm::vendor;
   if (s.m <= GemmSkinnyTraits::kMaxRows && s.skinny_fits) return GemmForm::skinny;
   if (s.bytes != 2 || !s.mma_fits) return GemmForm::general;
   return simt::ceil_div(s.m, GemmMmaLarge::kM) * simt::ceil_div(s.n, GemmMmaLarge::kN) >= 108 ? GemmForm::mma_large : GemmForm::mma_small;
