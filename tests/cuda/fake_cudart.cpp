@@ -112,11 +112,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t) {
   ++cudart().synchronisations;
   return called("cudaStreamSynchronize");
 }
-cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream) {
   if (auto const e = called("cudaMallocAsync")) return e;
   if (bytes > cudart().free_bytes) return remember(cudaErrorMemoryAllocation);
   *block = std::calloc(bytes, 1);
-  cudart().blocks.insert(*block);
+  cudart().blocks.emplace(*block, stream ? *reinterpret_cast<int*>(stream) : cudart().current);
   return cudaSuccess;
 }
 cudaError_t cudaFreeAsync(void* block, cudaStream_t) {
@@ -137,7 +137,9 @@ cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaM
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, void const* p) {
   if (auto const e = called("cudaPointerGetAttributes")) return e;
   auto const block = cudart().blocks.upper_bound(const_cast<void*>(p));  // blocks of these tests lie apart from other memory
-  bool const ours = block != cudart().blocks.begin() && static_cast<char const*>(p) - static_cast<char const*>(*std::prev(block)) < (1 << 16);
+  bool const ours =
+      block != cudart().blocks.begin() && static_cast<char const*>(p) - static_cast<char const*>(std::prev(block)->first) < (1 << 16);
+  attributes->device = ours ? std::prev(block)->second : 0;
   attributes->type = ours ? cudaMemoryTypeDevice : cudart().pinned.count(const_cast<void*>(p)) ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered;
   return cudaSuccess;
 }

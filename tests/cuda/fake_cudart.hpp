@@ -1,6 +1,7 @@
 /// A CUDA runtime library without a GPU: device memory is the host's, kernels do nothing, and every call can be made to fail. Linked instead of
 /// cudart, so that what our objects call is what a real program calls.
 #pragma once
+#include <map>
 #include <set>
 #include <string>
 
@@ -22,7 +23,8 @@ struct Cudart {
   std::string failed;             ///< the call that was made to fail
   cudaError_t last = cudaSuccess; ///< what cudaGetLastError would give
   int current = 0;
-  std::set<void*> blocks, pinned;
+  std::map<void*, int> blocks;  ///< and the device of each
+  std::set<void*> pinned;
   std::set<cudaStream_t> streams;
 };
 Cudart& cudart();

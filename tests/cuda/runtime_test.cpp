@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <mgm/nn/conv2d.hpp>
 #include <mgm/nn/linear.hpp>
 #include <mgm/nn/norm.hpp>
 #include <mgm/ops/elementwise.hpp>
@@ -119,6 +120,85 @@ TEST_F(Runtime, TheThreadsDeviceIsAsBefore) {
   ops::fill<float>(ctx, 0, x.view());
   EXPECT_EQ(cudart().launches, 1);
   EXPECT_EQ(cudart().current, 0);
+}
+
+TEST_F(Runtime, AStreamOfAnotherDeviceThanTheOutputIsRefused) {
+  cudart().devices = 2;
+  Context<Cuda> here({.device = 1});
+  Context<Cuda> const there({.device = 0});
+  auto x = here.empty<float>(Extents{Size{2}, Size{2}});
+  expect_refused([&] { kernels::fill<float, Cuda>(there.stream(), 0, x.view()); },
+                 {"fill: stream: it belongs to device 0, the output lies on device 1"});
+  EXPECT_EQ(cudart().launches, 0);
+  kernels::fill<float, Cuda>(here.stream(), 0, x.view());
+}
+
+/// A library that has every form, or none, and keeps what it is asked to do.
+template <class Call>
+struct Library final : SecondBackend<Call> {
+  bool has = true;
+  std::vector<Call> calls;
+  std::optional<Size> workspace(Call const&) override { return has ? std::optional<Size>(1000) : std::nullopt; }
+  void run(simt::Stream<Cuda> stream, Call const& call, void* work) override {
+    EXPECT_TRUE(stream.handle != nullptr && work != nullptr && reinterpret_cast<std::uintptr_t>(work) % 16 == 0);
+    calls.push_back(call);
+  }
+};
+
+TEST_F(Runtime, ALibrarysProductIsTakenWhereItIsPreferredAndThere) {
+  auto const library = std::make_shared<Library<ProductCall>>();
+  auto const launches = [&](Prefer prefer, Epilogue<float, Cuda> e) {
+    Context<Cuda> ctx({.products = library, .prefer = prefer});
+    auto const x = ctx.empty<float>(Extents{Size{5}, Size{8}}), w = ctx.empty<float>(Extents{Size{3}, Size{8}});
+    auto out = ctx.empty<float>(Extents{Size{5}, Size{3}});
+    int const before = cudart().launches;
+    ops::linear<float, float, Cuda>(ctx, x, w, e, out.view());
+    return cudart().launches - before;
+  };
+  EXPECT_EQ(launches(Prefer::table, {}), 1) << "nothing has been measured: ours";
+  EXPECT_EQ(launches(Prefer::ours, {}), 1);
+  EXPECT_TRUE(library->calls.empty());
+  EXPECT_EQ(launches(Prefer::vendor, {.alpha = 2}), 0);
+  ASSERT_EQ(library->calls.size(), 1u);
+  ProductCall const& call = library->calls[0];
+  EXPECT_TRUE(call.type == Dtype::f32 && call.m == 5 && call.n == 3 && call.k == 8 && call.x_stride == 8 && call.out_stride == 3 &&
+              call.alpha == 2);
+  EXPECT_EQ(launches(Prefer::vendor, {.activation = Activation::gelu}), 1) << "no library has exact GELU";
+  library->has = false;
+  EXPECT_EQ(launches(Prefer::vendor, {}), 1);
+  EXPECT_EQ(library->calls.size(), 1u);
+
+  library->has = true;
+  Context<Cuda> ctx({.products = library, .prefer = Prefer::vendor});
+  float numbers[16] = {};
+  View<float const, 2, Cuda> const host(numbers, {4, 4});
+  auto out = ctx.empty<float>(Extents{Size{4}, Size{4}});
+  expect_refused([&] { ops::linear<float, float, Cuda>(ctx, host, host, {}, out.view()); },
+                 {"gemm: x: the pointer is to the host's own memory"});
+}
+
+TEST_F(Runtime, ALibrarysConvolutionIsTakenWhereItIsPreferredAndThere) {
+  auto const library = std::make_shared<Library<ConvolutionCall>>();
+  auto const launches = [&](Prefer prefer, Window const& window) {
+    Context<Cuda> ctx({.convolutions = library, .prefer = prefer});
+    nn::Conv2d<float, Cuda> layer(ctx, {.in = 2, .out = 3, .side = window.side});
+    layer.parameters([&](auto&&, auto& p) { p.assign(ctx.empty<float>(p.shape())); });
+    auto const x = ctx.empty<float>(Extents{Size{4}, Size{6}, Size{2}});
+    int const before = cudart().launches;
+    (void)layer(ctx, x, window);
+    return cudart().launches - before;
+  };
+  EXPECT_GE(launches(Prefer::table, Window::same(3, 4, 6)), 1) << "nothing has been measured: ours";
+  EXPECT_TRUE(library->calls.empty());
+  EXPECT_EQ(launches(Prefer::vendor, Window::halved(4, 6)), 0);
+  ASSERT_EQ(library->calls.size(), 1u);
+  ConvolutionCall const& call = library->calls[0];
+  EXPECT_TRUE(call.rows == 4 && call.cols == 6 && call.channels == 2 && call.outputs == 3 && call.row_stride == 12 && call.col_stride == 2);
+  EXPECT_TRUE(call.window.stride == 2 && call.bias != nullptr && call.residual == nullptr);
+  EXPECT_GE(launches(Prefer::vendor, Window::resampled(3, 8, 12)), 1) << "no library resamples on the way";
+  library->has = false;
+  EXPECT_GE(launches(Prefer::vendor, Window::same(3, 4, 6)), 1);
+  EXPECT_EQ(library->calls.size(), 1u);
 }
 
 TEST_F(Runtime, TheHostsMemoryIsRefusedByName) {

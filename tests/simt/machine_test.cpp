@@ -123,6 +123,10 @@ TEST(Machine, HasTheLimitsOfItsArchitecture) {
   auto const nothing = [] {};
   expect_found({.name = "wide", .grid = 1, .block = 1025}, nothing, "1 to 1024 threads");
   expect_found({.name = "large", .grid = 1, .block = 32, .shared = 200 * 1024}, nothing, "compute capability 80 has 166912");
+  for (simt::Grid const grid :
+       {simt::Grid(Size{1} << 31), simt::Grid(Size{1} << 32), simt::Grid(1, 65536), simt::Grid(1, 1, Size{1} << 40)})
+    expect_found({.name = "many", .grid = grid, .block = 1}, nothing,
+                 "many: a grid has less than 2^31 blocks a row, and at most 65535 rows and layers");
   EXPECT_THROW(Context<Simt>({.machine = {.arch = 42}}), DeviceError);
 }
 TEST(Machine, CarriesExceptionsAndGoesOn) {

@@ -14,6 +14,9 @@ namespace mgm::inline v0::simt {
 /// The bits below bit `i`, for i in [0, 32).
 [[nodiscard]] MGM_HD constexpr unsigned bits_below(int i) { return (1u << i) - 1u; }
 
+/// The float whose bits these are.
+[[nodiscard]] MGM_HD constexpr float float_of(unsigned bits) { return __builtin_bit_cast(float, bits); }
+
 /// A word that is ordered as the floats are, −0 as 0; not for NaN.
 [[nodiscard]] MGM_HD constexpr unsigned ordered_bits(float x) {
   unsigned const bits = x == 0 ? 0 : __builtin_bit_cast(unsigned, x);

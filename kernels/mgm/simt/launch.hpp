@@ -6,6 +6,12 @@
 
 namespace mgm::inline v0::simt::inline MGM_TWIN {
 
+/// Throws LimitError for a grid that no device takes.
+inline void check_grid(LaunchShape const& shape) {
+  require<LimitError>(shape.grid.fits(), shape.name, ": a grid has less than 2^31 blocks a row, and at most 65535 rows and layers, found ",
+                      shape.grid.x, ", ", shape.grid.y, " and ", shape.grid.z, "; -1 stands for 2^31 and more");
+}
+
 /// Enqueues `kernel(args...)` and returns; an empty grid is a no-op. On Simt the work is done when it returns.
 /// Throws LimitError when the shape is beyond the device's limits, DeviceError when the launch fails, KernelError (Simt) for what the strict
 /// machine found.

@@ -21,13 +21,18 @@ struct Stream<Cuda> {
   ::CUstream_st* handle = nullptr;  ///< a cudaStream_t; null is the legacy default stream
 };
 
-/// A block's place in its grid, or a grid's extents.
+/// A block's place in its grid, or a grid's extents. Extents beyond 2³¹ − 1 become negative; `launch` refuses them.
 struct Grid {
   int x = 1, y = 1, z = 1;
   constexpr Grid() = default;
-  MGM_HD constexpr Grid(Size blocks, Size rows = 1, Size layers = 1)  // NOLINT: a count is a grid
-      : x(static_cast<int>(blocks)), y(static_cast<int>(rows)), z(static_cast<int>(layers)) {}
+  constexpr Grid(Size blocks, Size rows = 1, Size layers = 1)  // NOLINT: a count is a grid
+      : x(counted(blocks)), y(counted(rows)), z(counted(layers)) {}
   [[nodiscard]] constexpr Size count() const { return Size{x} * y * z; }
+  /// Whether a device takes so many blocks, rows of blocks and layers.
+  [[nodiscard]] constexpr bool fits() const { return x >= 0 && y >= 0 && z >= 0 && y <= 65535 && z <= 65535; }
+
+ private:
+  static constexpr int counted(Size n) { return n == static_cast<int>(n) ? static_cast<int>(n) : -1; }
 };
 
 /// What a launch asks for. Blocks are one-dimensional; `shared` counts bytes of dynamic shared memory.

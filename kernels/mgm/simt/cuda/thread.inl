@@ -5,8 +5,16 @@ namespace mgm::inline v0::simt::inline MGM_TWIN {
 
 MGM_DEVICE int thread_idx() { return static_cast<int>(threadIdx.x); }
 MGM_DEVICE int block_dim() { return static_cast<int>(blockDim.x); }
-MGM_DEVICE Grid block_idx() { return Grid(Size{blockIdx.x}, Size{blockIdx.y}, Size{blockIdx.z}); }
-MGM_DEVICE Grid grid_dim() { return Grid(Size{gridDim.x}, Size{gridDim.y}, Size{gridDim.z}); }
+namespace detail {
+template <class Index>
+MGM_DEVICE Grid grid_of(Index const& at) {
+  Grid grid;
+  grid.x = static_cast<int>(at.x), grid.y = static_cast<int>(at.y), grid.z = static_cast<int>(at.z);
+  return grid;
+}
+}  // namespace detail
+MGM_DEVICE Grid block_idx() { return detail::grid_of(blockIdx); }
+MGM_DEVICE Grid grid_dim() { return detail::grid_of(gridDim); }
 MGM_DEVICE int lane_idx() { return thread_idx() % kWarp; }
 MGM_DEVICE int warp_idx() { return thread_idx() / kWarp; }
 

@@ -27,8 +27,6 @@ inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(
                       " threads, found ", shape.block);
   require<LimitError>(shape.shared >= 0 && shape.shared <= limits.shared, shape.name, ": ", shape.shared,
                       " bytes of shared memory; compute capability ", machine.config().arch, " has ", limits.shared);
-  require<LimitError>(shape.grid.y <= 65535 && shape.grid.z <= 65535, shape.name, ": a grid has at most 65535 rows and layers, found ",
-                      shape.grid.y, " and ", shape.grid.z);
   require<LimitError>(argument_bytes <= limits.arguments, shape.name, ": a kernel takes at most ", limits.arguments,
                       " bytes of arguments, found ", argument_bytes);
   machine.check();
@@ -69,7 +67,8 @@ void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args co
   static_assert(std::same_as<Dev, Simt>, "kernels for Cuda exist only in what nvcc compiles; call them through mgm_instantiate");
   static_assert((std::is_trivially_copyable_v<Args> && ...), "the arguments of a kernel travel as bytes");
   require<DeviceError>(stream.machine != nullptr, shape.name, ": the stream belongs to no machine; take it from a Context<Simt>");
-  if (shape.grid.count() <= 0) return;
+  check_grid(shape);
+  if (shape.grid.count() == 0) return;
   auto const call = [kernel, copies = std::tuple<Args...>(args...)] { std::apply(kernel, copies); };
   detail::run_blocks(*stream.machine, shape, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call, sizeof call);
 }
