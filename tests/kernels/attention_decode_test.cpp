@@ -2,6 +2,7 @@
 #include <mgm/kernels/attention/attention_decode.cuh>
 
 #include "kernels/attention_cases.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -126,6 +127,17 @@ TEST(AttentionDecodeArguments, AreRefusedByName) {
     refused(q, k, work, V(out.data(), {2, 4, 7}), "attention: out: expected shape (2, 4, 8)");
     kernels::attention_decode<float, Dev>(ctx.stream(), V(nullptr, {0, 4, 8}), k, k, 1, true, View<float, 1, Dev>(),
                                           V(nullptr, {0, 4, 8}));  // nothing
+    auto const attend = [&](auto qq, auto kk, auto vv, V to) {
+      kernels::attention_decode<float, Dev>(ctx.stream(), qq, kk, vv, 1, true, work, to);
+    };
+    support::expect_bad_views_refused("attention: q", support::input(q), [&](auto bad) { attend(bad, k.view(), k.view(), out); });
+    support::expect_bad_views_refused("attention: k", support::input(k), [&](auto bad) { attend(q.view(), bad, k.view(), out); });
+    support::expect_bad_views_refused("attention: v", support::input(k), [&](auto bad) { attend(q.view(), k.view(), bad, out); });
+    support::expect_bad_views_refused("attention: out", out.view(), [&](auto bad) { attend(q.view(), k.view(), k.view(), bad); });
+
+    support::expect_bad_views_refused("attention_decode: workspace", work.view(), [&](auto bad) {
+      kernels::attention_decode<float, Dev>(ctx.stream(), q, k, k, 1, true, bad, out.view());
+    });
   });
 }
 

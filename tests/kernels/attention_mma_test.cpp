@@ -4,6 +4,7 @@
 #include <mgm/kernels/attention/attention_mma.cuh>
 
 #include "kernels/attention_cases.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -134,6 +135,13 @@ TEST(AttentionMmaArguments, AreRefusedByName) {
     refused(V(q.data(), {1, 1, 264}, {0, 0, 1}), V(k.data(), {1, 1, 264}, {0, 0, 1}), V(out.data(), {1, 1, 264}), "up to 256 channels");
     refused(q, k, q, "attention: out: overlaps q");
     kernels::attention_mma<1, bf16, Dev>(ctx.stream(), V(nullptr, {0, 4, 16}), k, k, 1, true, V(nullptr, {0, 4, 16}));  // nothing
+    auto const attend = [&](auto qq, auto kk, auto vv, V to) {
+      kernels::attention_mma<1, bf16, Dev>(ctx.stream(), qq, kk, vv, 1, true, to);
+    };
+    support::expect_bad_views_refused("attention: q", support::input(q), [&](auto bad) { attend(bad, k.view(), k.view(), out); });
+    support::expect_bad_views_refused("attention: k", support::input(k), [&](auto bad) { attend(q.view(), bad, k.view(), out); });
+    support::expect_bad_views_refused("attention: v", support::input(k), [&](auto bad) { attend(q.view(), k.view(), bad, out); });
+    support::expect_bad_views_refused("attention: out", out.view(), [&](auto bad) { attend(q.view(), k.view(), k.view(), bad); });
   });
 }
 

@@ -4,6 +4,7 @@
 #include <mgm/kernels/attention/attention_general.cuh>
 
 #include "kernels/attention_cases.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -166,6 +167,13 @@ TEST(AttentionArguments, AreRefusedByName) {
     refused(V(q.data(), {1, 1, 513}, {0, 0, 0}), V(k.data(), {1, 1, 513}, {0, 0, 0}), V(k.data(), {1, 1, 513}, {0, 0, 0}),
             V(out.data(), {1, 1, 513}), "at most 512");
     kernels::attention_general<float, Dev>(ctx.stream(), V(nullptr, {0, 4, 8}), k, k, 1, true, V(nullptr, {0, 4, 8}));  // nothing
+    auto const attend = [&](auto qq, auto kk, auto vv, V to) {
+      kernels::attention_general<float, Dev>(ctx.stream(), qq, kk, vv, 1, true, to);
+    };
+    support::expect_bad_views_refused("attention: q", support::input(q), [&](auto bad) { attend(bad, k.view(), k.view(), out); });
+    support::expect_bad_views_refused("attention: k", support::input(k), [&](auto bad) { attend(q.view(), bad, k.view(), out); });
+    support::expect_bad_views_refused("attention: v", support::input(k), [&](auto bad) { attend(q.view(), k.view(), bad, out); });
+    support::expect_bad_views_refused("attention: out", out.view(), [&](auto bad) { attend(q.view(), k.view(), k.view(), bad); });
   });
 }
 

@@ -7,6 +7,7 @@
 
 #include "support/device.hpp"
 #include "support/reference_vision.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -153,6 +154,37 @@ TEST(DepthwiseNormArguments, AreRefusedByName) {
             "x: the pointer is not aligned");
     View<float, 3, Dev> const none(nullptr, {0, 3, 4});
     kernels::depthwise_conv7_norm<float, Dev>(ctx.stream(), none, weight, row, row, row, 1e-6f, none);  // nothing
+    auto const in = support::input(x);
+    auto const channels = support::input(row.view());
+    for (bool const tuned : {false, true}) {
+      auto const conv = [&](auto x_, auto weight_, auto bias_, auto gain_, auto norm_bias_, View<float, 3, Dev> to) {
+        if (tuned)
+          kernels::depthwise_conv7_norm_tuned<float, Dev>(ctx.stream(), x_, weight_, bias_, gain_, norm_bias_, 1e-6f, to);
+        else
+          kernels::depthwise_conv7_norm<float, Dev>(ctx.stream(), x_, weight_, bias_, gain_, norm_bias_, 1e-6f, to);
+      };
+      std::string const name = "depthwise_conv7_norm: ";
+      support::expect_bad_views_refused(name + "x", in, [&](auto bad) { conv(bad, weight.view(), channels, channels, channels, out); });
+      support::expect_bad_views_refused(name + "weight", support::input(weight),
+                                        [&](auto bad) { conv(in, bad, channels, channels, channels, out); });
+      support::expect_bad_views_refused(name + "bias", channels, [&](auto bad) { conv(in, weight.view(), bad, channels, channels, out); });
+      support::expect_bad_views_refused(name + "gain", channels, [&](auto bad) { conv(in, weight.view(), channels, bad, channels, out); });
+      support::expect_bad_views_refused(name + "norm_bias", channels,
+                                        [&](auto bad) { conv(in, weight.view(), channels, channels, bad, out); });
+      support::expect_bad_views_refused(name + "out", out.view(),
+                                        [&](auto bad) { conv(in, weight.view(), channels, channels, channels, bad); });
+      View<float, 3, Dev> const pixel(x.data(), {1, 1, 4}), over_weight(weight.data(), {1, 1, 4}), over_row(row.data(), {1, 1, 4});
+      auto const apart = support::input(out.view()[0][0]);
+      support::expect_refused(name + "out: overlaps weight",
+                              [&] { conv(support::input(pixel), weight.view(), apart, apart, apart, over_weight); });
+      support::expect_refused(name + "out: overlaps bias",
+                              [&] { conv(support::input(pixel), weight.view(), channels, apart, apart, over_row); });
+      support::expect_refused(name + "out: overlaps gain",
+                              [&] { conv(support::input(pixel), weight.view(), apart, channels, apart, over_row); });
+      support::expect_refused(name + "out: overlaps norm_bias",
+                              [&] { conv(support::input(pixel), weight.view(), apart, apart, channels, over_row); });
+      conv(none, weight.view(), channels, channels, channels, none);
+    }
   });
 }
 

@@ -6,7 +6,7 @@
 
 #include <mgm/kernels/elementwise/elementwise.cuh>
 
-#include "support/layouts.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -157,6 +157,22 @@ TEST(ElementwiseArguments, AreRefusedByName) {
     V const nothing(nullptr, {0, 8});
     kernels::fill<float, Dev>(stream, 1, nothing), kernels::scale<float, Dev>(stream, nothing, 1, nothing);
     kernels::add<float, float, Dev>(stream, nothing, nothing, nothing), kernels::convert<float, float, Dev>(stream, nothing, nothing);
+    auto out = ctx.template empty<float>(x.extents());
+    support::expect_bad_views_refused("convert: x", support::input(x),
+                                      [&](auto bad) { kernels::convert<float, bf16, Dev>(stream, bad, narrow.view()); });
+    support::expect_bad_views_refused("convert: out", narrow.view(), [&](auto bad) { kernels::convert<float, bf16, Dev>(stream, x, bad); });
+    support::expect_bad_views_refused("add: a", support::input(x),
+                                      [&](auto bad) { kernels::add<float, float, Dev>(stream, bad, x, out.view()); });
+    support::expect_bad_views_refused("add: b", support::input(x),
+                                      [&](auto bad) { kernels::add<float, float, Dev>(stream, x, bad, out.view()); });
+    support::expect_bad_views_refused("add: out", out.view(), [&](auto bad) { kernels::add<float, float, Dev>(stream, x, x, bad); });
+    support::expect_bad_views_refused("scale: x", support::input(x),
+                                      [&](auto bad) { kernels::scale<float, Dev>(stream, bad, 2, out.view()); });
+    support::expect_bad_views_refused("scale: out", out.view(), [&](auto bad) { kernels::scale<float, Dev>(stream, x, 2, bad); });
+    support::expect_bad_views_refused("fill: out", out.view(), [&](auto bad) { kernels::fill<float, Dev>(stream, 2, bad); });
+    support::expect_refused("fill: out: extents (4294967296, 4294967296)", [&] {  // no product of extents wraps around to a small one
+      kernels::fill<float, Dev>(stream, 1, V(x.data(), {Size{1} << 32, Size{1} << 32}, {Size{1} << 32, 1}));
+    });
   });
 }
 

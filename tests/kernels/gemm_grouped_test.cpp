@@ -6,6 +6,7 @@
 #include <mgm/kernels/gemm/gemm_grouped.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -125,6 +126,17 @@ TEST(GemmGroupedArguments, AreRefusedByName) {
     refused(x.view().slice(1, 0, 31), eight, three, out.view(), "gemm_grouped: x: rows must be dense");
     refused({x.data() + 1, {8, 24}, {32, 1}}, eight, three, out.view(), "gemm_grouped: x: rows must be dense, begin on 16 bytes");
     refused(x.view(), eight, three, {x.data(), {8, 16}}, "gemm_grouped: out: overlaps x");
+    View<bf16 const* const, 1, Dev> const matrices(w.data(), {Size{2}});
+    auto const grouped = [&](View<bf16 const, 2, Dev> a, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets,
+                             View<bf16 const* const, 1, Dev> each, View<bf16, 2, Dev> to) {
+      kernels::gemm_grouped<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), a, rows, offsets, each, {}, to);
+    };
+    support::expect_bad_views_refused("gemm_grouped: x", support::input(x),
+                                      [&](auto bad) { grouped(bad, eight, three, matrices, out.view()); });
+    support::expect_bad_views_refused("gemm_grouped: offsets", three, [&](auto bad) { grouped(x, eight, bad, matrices, out.view()); });
+    support::expect_bad_views_refused("gemm_grouped: w", matrices, [&](auto bad) { grouped(x, eight, three, bad, out.view()); });
+    support::expect_bad_views_refused("gemm_grouped: out", out.view(), [&](auto bad) { grouped(x, eight, three, matrices, bad); });
+    grouped({nullptr, {0, 32}}, {}, three, matrices, {nullptr, {0, 16}});  // nothing
   });
 }
 

@@ -6,6 +6,7 @@
 #include <mgm/kernels/gemm/gemm.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -208,6 +209,16 @@ TEST(GemmMmaArguments, AreRefusedByName) {
     EXPECT_THROW((kernels::gemm_split<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), x.view(), w.view(), {}, {}, v)), ShapeError);
     run<bf16, bf16>(ctx, true, View<bf16 const, 2, Dev>(nullptr, {0, 32}), View<bf16 const, 2, Dev>(w.view()), {},
                     View<bf16, 2, Dev>(nullptr, {0, 16}));  // nothing
+    auto const mma = [&](View<bf16 const, 2, Dev> a, View<bf16 const, 2, Dev> b, View<bf16, 2, Dev> to) {
+      kernels::gemm_mma<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), a, b, {}, to);
+    };
+    support::expect_bad_views_refused("gemm: x", support::input(x), [&](auto bad) { mma(bad, w, out); });
+    support::expect_bad_views_refused("gemm: w", support::input(w), [&](auto bad) { mma(x, bad, out); });
+    support::expect_bad_views_refused("gemm: out", out.view(), [&](auto bad) { mma(x, w, bad); });
+    auto parts = ctx.template empty<float>(Extents{Size{2}, Size{8}, Size{16}});
+    support::expect_bad_views_refused("gemm_split: scratch", parts.view(), [&](auto bad) {
+      kernels::gemm_split<kernels::GemmMmaSmall, bf16, bf16, Dev>(ctx.stream(), x, w, {}, bad, out.view());
+    });
   });
 }
 

@@ -6,6 +6,7 @@
 #include <mgm/kernels/gemm/gemm.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -107,6 +108,14 @@ TEST(GemmSkinnyArguments, AreRefusedByName) {
     refused({x.data() + 1, {8, 24}, {32, 1}}, w.view().slice(1, 0, 24), v.slice(0, 0, 8), "begin on 16 bytes");
     refused(x.view().slice(0, 0, 16), w.view().slice(1, 0, 24), v.slice(0, 0, 16), "gemm: w: expected shape (16, 32)");
     refused(x.view().slice(0, 0, 16), w.view(), {x.data(), {16, 16}}, "gemm: out: overlaps x");
+    auto const few = x.view().slice(0, 0, 16), to = v.slice(0, 0, 16);
+    auto const skinny = [&](View<float const, 2, Dev> a, View<float const, 2, Dev> b, View<float, 2, Dev> c) {
+      kernels::gemm_skinny<float, float, Dev>(ctx.stream(), a, b, {}, c);
+    };
+    support::expect_bad_views_refused("gemm: x", support::input(few), [&](auto bad) { skinny(bad, w, to); });
+    support::expect_bad_views_refused("gemm: w", support::input(w), [&](auto bad) { skinny(few, bad, to); });
+    support::expect_bad_views_refused("gemm: out", to, [&](auto bad) { skinny(few, w, bad); });
+    skinny({nullptr, {0, 32}}, w, {nullptr, {0, 16}});  // nothing
   });
 }
 

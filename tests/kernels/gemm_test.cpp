@@ -3,7 +3,7 @@
 
 #include <mgm/kernels/gemm/gemm_general.cuh>
 
-#include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -69,6 +69,32 @@ TYPED_TEST(Gemm, GeneralWithEveryEpilogueIsWithinItsBound) {
           ASSERT_NEAR(float(got.view()(i, j)), want, bound) << support::type_of<T>() << " " << m << "x" << n << "x" << k << " at " << i << ", " << j;
         }
     }
+  });
+}
+
+TEST(GemmArguments, AreRefusedByName) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    auto x = ctx.template empty<float>(Extents{Size{3}, Size{5}}), w = ctx.template empty<float>(Extents{Size{4}, Size{5}});
+    auto out = ctx.template empty<float>(Extents{Size{3}, Size{4}});
+    auto vector = ctx.template empty<float>(Extents{Size{4}});
+    using V = View<float, 2, Dev>;
+    auto const call = [&](View<float const, 2, Dev> a, View<float const, 2, Dev> b, Epilogue<float, Dev> e, V to) {
+      kernels::gemm_general<float, float, Dev>(ctx.stream(), a, b, e, to);
+    };
+    support::expect_bad_views_refused("gemm: x", support::input(x), [&](auto bad) { call(bad, w, {}, out); });
+    support::expect_bad_views_refused("gemm: w", support::input(w), [&](auto bad) { call(x, bad, {}, out); });
+    support::expect_bad_views_refused("gemm: out", out.view(), [&](auto bad) { call(x, w, {}, bad); });
+    support::expect_refused("gemm: x: expected shape (3, *)", [&] { call(x.view().slice(0, 0, 2), w, {}, out); });
+    support::expect_refused("gemm: out: overlaps w", [&] { call(x, w, {}, V(w.data(), {3, 4})); });
+    support::expect_refused("gemm: bias: expected shape (4)",
+                            [&] { call(x, w, {.bias = support::input(vector.view().slice(0, 0, 3))}, out); });
+    support::expect_refused("gemm: scale: strides must not be negative",
+                            [&] { call(x, w, {.scale = View<float const, 1, Dev>(vector.data(), {Size{4}}, {Size{-1}})}, out); });
+    support::expect_refused("gemm: factor: expected shape (3, 4)", [&] { call(x, w, {.factor = support::input(x)}, out); });
+    support::expect_refused("gemm: out: overlaps residual", [&] {
+      call(x, w, {.residual = View<float const, 2, Dev>(out.data(), {3, 4}, {1, 3})}, out);
+    });
+    call({nullptr, {0, 5}}, w, {}, {nullptr, {0, 4}}), call(x, {nullptr, {0, 5}}, {}, {nullptr, {3, 0}});  // nothing
   });
 }
 

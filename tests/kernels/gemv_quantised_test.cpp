@@ -9,6 +9,7 @@
 #include <mgm/kernels/gemm/gemv_quantised.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -169,6 +170,17 @@ TEST(GemvQuantisedArguments, AreRefusedByName) {
             "gemv_quantised: values: rows must be dense and begin on 16 bytes");
     refused(2, fit, {x.data(), {2, 8}}, 64, "gemv_quantised: out: overlaps x");
     refused(2, fit, {reinterpret_cast<float*>(values.data()), {2, 8}}, 64, "gemv_quantised: out: overlaps values");
+    auto const to = out.view().slice(0, 0, 2);
+    auto const from = support::input(x.view().slice(0, 0, 2));
+    auto const gemv = [&](View<float const, 2, Dev> a, View<std::uint8_t const, 2, Dev> bytes, View<bf16 const, 2, Dev> each,
+                          View<float, 2, Dev> c) {
+      kernels::gemv_quantised<8, float, float, Dev>(ctx.stream(), a, {bytes, each, 64}, {}, c);
+    };
+    support::expect_bad_views_refused("gemv_quantised: x", from, [&](auto bad) { gemv(bad, fit, scales.view(), to); });
+    support::expect_bad_views_refused("gemv_quantised: values", fit, [&](auto bad) { gemv(from, bad, scales.view(), to); });
+    support::expect_bad_views_refused("gemv_quantised: scales", support::input(scales), [&](auto bad) { gemv(from, fit, bad, to); });
+    support::expect_bad_views_refused("gemv_quantised: out", to, [&](auto bad) { gemv(from, fit, scales.view(), bad); });
+    gemv({nullptr, {0, 64}}, fit, scales.view(), {nullptr, {0, 8}});  // nothing
   });
 }
 

@@ -5,6 +5,7 @@
 
 #include "support/device.hpp"
 #include "support/reference_vision.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -66,6 +67,10 @@ TEST(MiningResizeArguments, AreRefusedByName) {
     refused(map, 4, {out.data(), {2, 2, 8}, {16, 0, 1}}, "resize_twice: out: strides (16, 0, 1)");
     View<float, 3, Dev> const none(nullptr, {0, 2, 8});
     kernels::resize_twice<float, Dev>(ctx.stream(), map, 4, 4, none);  // nothing
+    support::expect_bad_views_refused("resize_twice: map", support::input(map),
+                                      [&](auto bad) { kernels::resize_twice<float, Dev>(ctx.stream(), bad, 4, 4, out.view()); });
+    support::expect_bad_views_refused("resize_twice: out", out.view(),
+                                      [&](auto bad) { kernels::resize_twice<float, Dev>(ctx.stream(), map, 4, 4, bad); });
   });
 }
 

@@ -3,6 +3,7 @@
 #include <mgm/kernels/attention/mining_statistics.cuh>
 
 #include "kernels/mining_case.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -329,6 +330,28 @@ TEST(MiningArguments, AreRefusedByName) {
          "mining_statistics: rstd: overlaps mean");
     says([&] { kernels::mining_statistics<float, Dev>(ctx.stream(), view, 1e-5f, mean.view(), f(4, 3).view()); },
          "mining_statistics: rstd: expected");
+    auto const call = [&](auto u_, auto mean_, auto rstd_, auto gain_, auto bias_, View<float, 2, Dev> z_, View<float, 2, Dev> p_) {
+      kernels::mining<float, Dev>(ctx.stream(), u_, MiningGrid{2, 2}, view, mean_, rstd_, 1, gain_, bias_, z_, p_);
+    };
+    auto const channels = support::input(row.view());
+    support::expect_bad_views_refused("mining: u", support::input(u),
+                                      [&](auto bad) { call(bad, mean.view(), rstd.view(), channels, channels, z, p); });
+    support::expect_bad_views_refused("mining: mean", support::input(mean),
+                                      [&](auto bad) { call(u.view(), bad, rstd.view(), channels, channels, z, p); });
+    support::expect_bad_views_refused("mining: rstd", support::input(rstd),
+                                      [&](auto bad) { call(u.view(), mean.view(), bad, channels, channels, z, p); });
+    support::expect_bad_views_refused("mining: gain", channels,
+                                      [&](auto bad) { call(u.view(), mean.view(), rstd.view(), bad, channels, z, p); });
+    support::expect_bad_views_refused("mining: bias", channels,
+                                      [&](auto bad) { call(u.view(), mean.view(), rstd.view(), channels, bad, z, p); });
+    support::expect_bad_views_refused("mining: z", z.view(),
+                                      [&](auto bad) { call(u.view(), mean.view(), rstd.view(), channels, channels, bad, p); });
+    support::expect_bad_views_refused("mining_statistics: mean", mean.view(), [&](auto bad) {
+      kernels::mining_statistics<float, Dev>(ctx.stream(), view, 1e-5f, bad, rstd.view());
+    });
+    support::expect_bad_views_refused("mining_statistics: rstd", rstd.view(), [&](auto bad) {
+      kernels::mining_statistics<float, Dev>(ctx.stream(), view, 1e-5f, mean.view(), bad);
+    });
   });
 }
 

@@ -5,7 +5,7 @@
 
 #include <mgm/kernels/decode/mixture.cuh>
 
-#include "support/layouts.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -216,6 +216,18 @@ TEST(MixtureArguments, AreRefusedByNameAndStrayIdsGiveNaN) {
     kernels::mixture_decode<float, Dev>(stream, F(nullptr, {0, 8}), View<int const, 2, Dev>(nullptr, {0, 1}), F(nullptr, {0, 1}),
                                         experts.device, Activation::silu, View<float, 3, Dev>(nullptr, {0, 1, 4}), F(nullptr, {0, 8}),
                                         F(nullptr, {0, 8}));
+    View<int const, 2, Dev> const chosen(ids.data(), {2, 1});
+    View<float const, 2, Dev> const shares(weights.data(), {2, 1});
+    auto const decode = [&](auto x_, auto ids_, auto weights_, View<float, 3, Dev> hidden_, View<float, 2, Dev> out_) {
+      kernels::mixture_decode<float, Dev>(stream, x_, ids_, weights_, experts.device, Activation::silu, hidden_, x.view(), out_);
+    };
+    auto const rows = support::input(x.view());
+    support::expect_bad_views_refused("mixture_decode: x", rows, [&](auto bad) { decode(bad, chosen, shares, hidden, out.view()); });
+    support::expect_bad_views_refused("mixture_decode: ids", chosen, [&](auto bad) { decode(rows, bad, shares, hidden, out.view()); });
+    support::expect_bad_views_refused("mixture_decode: weights", shares, [&](auto bad) { decode(rows, chosen, bad, hidden, out.view()); });
+    support::expect_bad_views_refused("mixture_decode: hidden", hidden.view(),
+                                      [&](auto bad) { decode(rows, chosen, shares, bad, out.view()); });
+    support::expect_bad_views_refused("mixture_decode: out", out.view(), [&](auto bad) { decode(rows, chosen, shares, hidden, bad); });
   });
 }
 

@@ -5,6 +5,7 @@
 #include <mgm/kernels/conv/norm_patches.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -90,6 +91,19 @@ TEST(NormPatchesArguments, AreRefusedByName) {
     refused({x.data(), {2, 2, 2}, {8, 4, 2}}, gain, 1, {out.data(), {4, 2}}, "norm_patches: the last axis");
     kernels::norm_patches<float, Dev>(ctx.stream(), View<float, 3, Dev>(nullptr, {0, 4, 2}), gain, gain, 1e-6f, 2,
                                       View<float, 2, Dev>(nullptr, {0, 8}));
+    auto const in = support::input(x);
+    auto const channels = support::input(gain.view());
+    auto const call = [&](auto x_, auto gain_, auto bias_, View<float, 2, Dev> to) {
+      kernels::norm_patches<float, Dev>(ctx.stream(), x_, gain_, bias_, 1e-6f, 2, to);
+    };
+    support::expect_bad_views_refused("norm_patches: x", in, [&](auto bad) { call(bad, channels, channels, out); });
+    support::expect_bad_views_refused("norm_patches: gain", channels, [&](auto bad) { call(in, bad, channels, out); });
+    support::expect_bad_views_refused("norm_patches: bias", channels, [&](auto bad) { call(in, channels, bad, out); });
+    View<float, 3, Dev> const pixel(x.data(), {1, 1, 2});
+    support::expect_refused("norm_patches: out: overlaps gain", [&] {
+      kernels::norm_patches<float, Dev>(ctx.stream(), pixel, gain, gain, 1e-6f, 1, View<float, 2, Dev>(gain.data(), {1, 2}));
+    });
+    support::expect_bad_views_refused("norm_patches: out", out.view(), [&](auto bad) { call(in, channels, channels, bad); });
   });
 }
 

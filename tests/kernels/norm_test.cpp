@@ -5,6 +5,7 @@
 #include <mgm/kernels/norm/row_norm.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -103,6 +104,31 @@ TEST(RowNormArguments, AreRefusedByName) {
     refused(x, gain, {x.data() + 1, {2, 7}, {8, 1}}, "rms_norm: out: expected shape (2, 8)");
     refused({x.data(), {1, 8}}, gain, {x.data() + 4, {1, 8}}, "rms_norm: out: overlaps x");
     kernels::rms_norm<float, Dev>(stream, View<float, 2, Dev>(nullptr, {0, 8}), gain, 1e-5f, 0, View<float, 2, Dev>(nullptr, {0, 8}));  // nothing
+    auto const rows = support::input(x);
+    auto const channels = support::input(gain.view());
+    auto out = ctx.template empty<float>(x.extents());
+    auto const rms = [&](auto x_, auto gain_, View<float, 2, Dev> to) { kernels::rms_norm<float, Dev>(stream, x_, gain_, 1e-5f, 0, to); };
+    support::expect_bad_views_refused("rms_norm: x", rows, [&](auto bad) { rms(bad, channels, out); });
+    support::expect_bad_views_refused("rms_norm: gain", channels, [&](auto bad) { rms(rows, bad, out); });
+    support::expect_bad_views_refused("rms_norm: out", out.view(), [&](auto bad) { rms(rows, channels, bad); });
+    auto const layer = [&](auto x_, auto gain_, auto bias_, View<float, 2, Dev> to) {
+      kernels::layer_norm<float, Dev>(stream, x_, gain_, bias_, 1e-5f, to);
+    };
+    support::expect_bad_views_refused("layer_norm: x", rows, [&](auto bad) { layer(bad, channels, channels, out); });
+    support::expect_bad_views_refused("layer_norm: gain", channels, [&](auto bad) { layer(rows, bad, channels, out); });
+    support::expect_bad_views_refused("layer_norm: bias", channels, [&](auto bad) { layer(rows, channels, bad, out); });
+    support::expect_bad_views_refused("layer_norm: out", out.view(), [&](auto bad) { layer(rows, channels, channels, bad); });
+    auto const is_gain = [&] { return View<float, 2, Dev>(gain.data(), {1, 8}); };
+    View<float, 2, Dev> const one_row(x.data(), {1, 8});
+    support::expect_refused("rms_norm: out: overlaps gain", [&] { rms(support::input(one_row), channels, is_gain()); });
+    support::expect_refused("layer_norm: out: overlaps gain",
+                            [&] { layer(support::input(one_row), channels, support::input(out.view()[0]), is_gain()); });
+    support::expect_refused("layer_norm: out: overlaps bias",
+                            [&] { layer(support::input(one_row), support::input(out.view()[0]), channels, is_gain()); });
+    support::expect_refused("layer_norm: out: overlaps x", [&] {
+      layer(support::input(View<float, 2, Dev>(x.data(), {1, 8})), channels, channels, {x.data() + 4, {1, 8}});
+    });
+    layer(support::input(View<float, 2, Dev>(nullptr, {0, 8})), channels, channels, {nullptr, {0, 8}});  // nothing
   });
 }
 

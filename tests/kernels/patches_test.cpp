@@ -4,6 +4,7 @@
 #include <mgm/kernels/conv/patches.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -66,6 +67,9 @@ TEST(PatchesArguments, AreRefusedByName) {
     refused(x, 2, {out.data(), {16, 8}, {7, 1}}, "patches: out: strides (7, 1)");
     kernels::patches<float, Dev>(ctx.stream(), View<float, 3, Dev>(nullptr, {0, 8, 2}), 2,
                                  View<float, 2, Dev>(nullptr, {0, 8}));  // nothing
+    support::expect_bad_views_refused("patches: image", support::input(x),
+                                      [&](auto bad) { kernels::patches<float, Dev>(ctx.stream(), bad, 2, out.view()); });
+    support::expect_bad_views_refused("patches: out", out.view(), [&](auto bad) { kernels::patches<float, Dev>(ctx.stream(), x, 2, bad); });
   });
 }
 

@@ -5,7 +5,7 @@
 
 #include <mgm/models/device_pixels.hpp>
 
-#include "support/layouts.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -136,6 +136,13 @@ TEST(DevicePixelsArguments, AreRefusedByName) {
       std::uint8_t const byte[3] = {};
       (void)models::preprocess(ctx, io::PixelView(byte, 1, 1), {.image_size_aux = 0});
     });
+    support::expect_bad_views_refused("resize: in", support::input(in),
+                                      [&](auto bad) { kernels::resize_across<Dev>(stream, bad, {}, axis.axis(), {}, out.view()); });
+    support::expect_bad_views_refused("resize: out", out.view(), [&](auto bad) { across(in, {}, axis.axis(), bad); });
+    auto four_in = ctx.template empty<float>(Extents{Size{4}, Size{2}, Size{2}, Size{3}});
+    support::expect_bad_views_refused("bilinear: in", support::input(four_in),
+                                      [&](auto bad) { kernels::bilinear<Dev>(stream, bad, 2, taps, tiles.view(), 2); });
+    support::expect_bad_views_refused("bilinear: out", tiles.view(), [&](auto bad) { four(one, 1, taps, bad, 2); });
   });
 }
 

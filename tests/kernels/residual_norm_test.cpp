@@ -5,7 +5,7 @@
 #include <mgm/kernels/decode/gated.cuh>
 #include <mgm/kernels/decode/residual_norm.cuh>
 
-#include "support/layouts.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -124,6 +124,19 @@ TEST(ResidualNormArguments, AreRefusedByName) {
       kernels::gated<float, float, Dev>(stream, x, Activation::silu, V(x.data(), {2, 4}, {8, 1}));
     });
     kernels::gated<float, float, Dev>(stream, V(nullptr, {0, 8}), Activation::silu, V(nullptr, {0, 4}));
+    support::expect_bad_views_refused("residual_norm: delta", support::input(delta), [&](auto bad) {
+      kernels::residual_norm<float, float, Dev>(stream, bad, x.view(), gain, 1e-5f, 0, out.view());
+    });
+    support::expect_bad_views_refused("residual_norm: x", x.view(), [&](auto bad) { call(delta, bad, gain, out); });
+    support::expect_bad_views_refused("residual_norm: gain", support::input(gain), [&](auto bad) {
+      kernels::residual_norm<float, float, Dev>(stream, delta, x.view(), bad, 1e-5f, 0, out.view());
+    });
+    support::expect_bad_views_refused("residual_norm: out", out.view(), [&](auto bad) { call(delta, x, gain, bad); });
+    V const half_as_wide(out.data(), {2, 4}, {8, 1});
+    support::expect_bad_views_refused("gated: both", support::input(x),
+                                      [&](auto bad) { kernels::gated<float, float, Dev>(stream, bad, Activation::silu, half_as_wide); });
+    support::expect_bad_views_refused("gated: out", half_as_wide,
+                                      [&](auto bad) { kernels::gated<float, float, Dev>(stream, x, Activation::silu, bad); });
   });
 }
 

@@ -6,6 +6,7 @@
 #include <mgm/kernels/decode/rope.cuh>
 
 #include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -189,6 +190,9 @@ TEST(RopeArguments, AreRefusedByName) {
     refused(V(x.data(), {2, 3, 8}, {0, 8, 1}), table, "rope: x: strides (0, 8, 1)");
     refused(x, V(x.data(), {2, 2, 4}), "rope: x: overlaps table");
     kernels::rope<float, Dev>(ctx.stream(), V(nullptr, {0, 3, 8}), V(nullptr, {0, 2, 4}));  // nothing
+    support::expect_bad_views_refused("rope: x", x.view(), [&](auto bad) { kernels::rope<float, Dev>(ctx.stream(), bad, table); });
+    support::expect_bad_views_refused("rope: table", support::input(table),
+                                      [&](auto bad) { kernels::rope<float, Dev>(ctx.stream(), x.view(), bad); });
   });
 }
 
@@ -216,6 +220,19 @@ TEST(RopeAppendArguments, AreRefusedByName) {
     refused(q, q.slice(1, 2, 2), v, table, keys, values, "rope_append: q: overlaps k");
     refused(q, k, v, table, v, values, "rope_append: keys: overlaps v");
     refused(q, k, v, table, keys, k, "rope_append: values: overlaps");
+    auto const append = [&](V qq, auto kk, auto vv, auto tt, V to_k, V to_v) {
+      kernels::rope_append<float, Dev>(ctx.stream(), qq, kk, vv, tt, to_k, to_v);
+    };
+    support::expect_bad_views_refused("rope_append: q", q, [&](auto bad) { append(bad, k, v, table.view(), keys, values); });
+    support::expect_bad_views_refused("rope_append: k", support::input(k),
+                                      [&](auto bad) { append(q, bad, v, table.view(), keys, values); });
+    support::expect_bad_views_refused("rope_append: v", support::input(v),
+                                      [&](auto bad) { append(q, k, bad, table.view(), keys, values); });
+    support::expect_bad_views_refused("rope_append: table", support::input(table), [&](auto bad) { append(q, k, v, bad, keys, values); });
+    support::expect_bad_views_refused("rope_append: keys", keys, [&](auto bad) { append(q, k, v, table.view(), bad, values); });
+    support::expect_bad_views_refused("rope_append: values", values, [&](auto bad) { append(q, k, v, table.view(), keys, bad); });
+    append(q.slice(0, 0, 0), k.slice(0, 0, 0), v.slice(0, 0, 0), table.view().slice(0, 0, 0), keys.slice(0, 0, 0),
+           values.slice(0, 0, 0));  // nothing
   });
 }
 

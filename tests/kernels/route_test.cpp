@@ -7,7 +7,7 @@
 
 #include <mgm/kernels/decode/route.cuh>
 
-#include "support/layouts.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -143,6 +143,18 @@ TEST(RouteArguments, AreRefusedByName) {
     kernels::route_lists<Dev>(stream, I(nullptr, {0, 2}), offsets, View<int, 1, Dev>(nullptr, {0}), I(nullptr, {0, 2}));
     auto const none = ctx.on_host(offsets);
     for (Size e = 0; e < 9; ++e) EXPECT_EQ(none(e), 0);
+    support::expect_bad_views_refused("route: logits", support::input(logits),
+                                      [&](auto bad) { kernels::route<Dev>(stream, bad, two, pair); });
+    support::expect_bad_views_refused("route: ids", two, [&](auto bad) { kernels::route<Dev>(stream, logits, bad, pair); });
+    support::expect_bad_views_refused("route: weights", pair, [&](auto bad) { kernels::route<Dev>(stream, logits, two, bad); });
+    support::expect_bad_views_refused("route_lists: ids", support::input(two),
+                                      [&](auto bad) { kernels::route_lists<Dev>(stream, bad, offsets, rows, places); });
+    support::expect_bad_views_refused("route_lists: offsets", offsets,
+                                      [&](auto bad) { kernels::route_lists<Dev>(stream, two, bad, rows, places); });
+    support::expect_bad_views_refused("route_lists: rows", rows,
+                                      [&](auto bad) { kernels::route_lists<Dev>(stream, two, offsets, bad, places); });
+    support::expect_bad_views_refused("route_lists: places", I(places.data(), {2, 2}),
+                                      [&](auto bad) { kernels::route_lists<Dev>(stream, two, offsets, rows, bad); });
   });
 }
 

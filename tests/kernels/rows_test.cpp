@@ -6,7 +6,7 @@
 
 #include <mgm/kernels/elementwise/rows.cuh>
 
-#include "support/layouts.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -124,6 +124,19 @@ TEST(RowsArguments, AreRefusedByName) {
     support::expect_refused("scatter_add: sum: overlaps x", [&] { kernels::scatter_add<float, Dev>(stream, x, two, pair, x.view()); });
     kernels::gather<float, Dev>(stream, x, Ids(nullptr, {0}), V(nullptr, {0, 8}));
     kernels::scatter_add<float, Dev>(stream, V(nullptr, {0, 8}), Ids(nullptr, {0}), View<float const, 1, Dev>(nullptr, {0}), out.view());
+    support::expect_bad_views_refused("gather: table", support::input(x),
+                                      [&](auto bad) { kernels::gather<float, Dev>(stream, bad, ids, out.view()); });
+    support::expect_bad_views_refused("gather: ids", Ids(ids.data(), {3}),
+                                      [&](auto bad) { kernels::gather<float, Dev>(stream, x, bad, out.view()); });
+    support::expect_bad_views_refused("gather: out", out.view(), [&](auto bad) { kernels::gather<float, Dev>(stream, x, ids, bad); });
+    support::expect_bad_views_refused("scatter_add: x", support::input(x),
+                                      [&](auto bad) { kernels::scatter_add<float, Dev>(stream, bad, two, pair, out.view()); });
+    support::expect_bad_views_refused("scatter_add: rows", Ids(two.data(), {2}),
+                                      [&](auto bad) { kernels::scatter_add<float, Dev>(stream, x, bad, pair, out.view()); });
+    support::expect_bad_views_refused("scatter_add: weights", View<float const, 1, Dev>(pair.data(), {2}),
+                                      [&](auto bad) { kernels::scatter_add<float, Dev>(stream, x, two, bad, out.view()); });
+    support::expect_bad_views_refused("scatter_add: sum", out.view(),
+                                      [&](auto bad) { kernels::scatter_add<float, Dev>(stream, x, two, pair, bad); });
   });
 }
 

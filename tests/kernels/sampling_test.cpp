@@ -5,7 +5,7 @@
 #include <mgm/kernels/decode/sampling.cuh>
 #include <mgm/models/sampler.hpp>
 
-#include "support/layouts.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -139,6 +139,10 @@ TEST(SamplingArguments, AreRefusedByName) {
       call(logits, {}, positions, View<SampledToken, 1, Dev>(reinterpret_cast<SampledToken*>(logits.data()), {2}));
     });
     call(F(nullptr, {0, 8}), {}, View<std::int64_t, 1, Dev>(nullptr, {0}), View<SampledToken, 1, Dev>(nullptr, {0}));
+    support::expect_bad_views_refused("sample: logits", support::input(logits),
+                                      [&](auto bad) { kernels::sample<Dev>(stream, bad, {}, positions, out.view()); });
+    support::expect_bad_views_refused("sample: positions", positions.view(), [&](auto bad) { call(logits, {}, bad, out); });
+    support::expect_bad_views_refused("sample: out", out.view(), [&](auto bad) { call(logits, {}, positions, bad); });
   });
 }
 

@@ -25,16 +25,17 @@ std::pair<std::uintptr_t, std::uintptr_t> bytes_of(View<T, R, Dev> v) {
 /// in memory that CUDA knows.
 template <class T, int R, Device Dev>
 void check_input(std::string_view what, View<T, R, Dev> v) {
-  Size span = sizeof(T);
+  constexpr Size kMost = std::numeric_limits<Size>::max() / 16;
+  Size span = sizeof(T), count = 1;
   bool fits = true;
   for (int i = 0; i < R; ++i) {
     require<ShapeError>(v.extent(i) >= 0, what, ": extents must not be negative, found ", shape_text(v.extents()));
     require<ShapeError>(v.stride(i) >= 0 || v.extent(i) <= 1, what, ": strides must not be negative, found ", shape_text(v.strides()));
-    Size bytes = 0;
-    fits = fits && !__builtin_mul_overflow(v.extent(i), std::max<Size>(v.stride(i), 1), &bytes) && !__builtin_add_overflow(span, bytes, &span);
+    Size const step = std::max<Size>(v.stride(i), 1);
+    fits = fits && v.extent(i) <= (kMost - span) / step && count <= kMost / std::max<Size>(v.extent(i), 1);
+    if (fits) span += v.extent(i) * step, count *= v.extent(i);
   }
-  require<ShapeError>(fits && span < std::numeric_limits<Size>::max() / 16, what, ": extents ", shape_text(v.extents()), " with strides ",
-                      shape_text(v.strides()), " reach too far");
+  require<ShapeError>(fits, what, ": extents ", shape_text(v.extents()), " with strides ", shape_text(v.strides()), " reach too far");
   if (v.count() == 0) return;
   require<ArgumentError>(v.data() != nullptr, what, ": the pointer is null, the shape ", shape_text(v.extents()));
   require<ArgumentError>(reinterpret_cast<std::uintptr_t>(v.data()) % alignof(T) == 0, what, ": the pointer is not aligned to its ", alignof(T),

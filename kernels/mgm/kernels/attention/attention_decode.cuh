@@ -22,6 +22,7 @@ struct AttentionDecodeTraits {
   static constexpr int kKeys = simt::kWarp;
   static constexpr int kWarps = kBytes <= 256 ? 4 : kBytes <= 512 ? 2 : 1;            // 64 KB of keys and values a block; not measured yet
   static constexpr int kThreads = 32 * kWarps, kSplit = kKeys * kWarps, kPairs = kWidth / 64;
+  static constexpr int kRegisters = 255;                                              // of a thread, at most: nvcc-gate
   static constexpr int kPitch = kWidth + kVec;                                        // an odd count of 16-byte columns: no bank conflicts
   struct Tiles {
     T k[kWarps][kKeys][kPitch], v[kWarps][kKeys][kPitch];
@@ -33,6 +34,7 @@ struct AttentionDecodeTraits {
     };
     float q[kRows][kWidth], p[kWarps][kRows][kKeys], peak[kWarps][kRows], mass[kWarps][kRows];
   };
+  static_assert(2 * (sizeof(Shared) + 1024) <= 164 * 1024, "two blocks share an A100's shared memory");
 };
 
 /// Starts the copies of keys [first, first + 32) of one head to a warp's tile; zeros stand for those beyond the last.
@@ -134,6 +136,7 @@ void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, V
 
 struct AttentionMergeTraits {
   static constexpr int kThreads = 128;  // channels at a time; not measured yet
+  static constexpr int kRegisters = 96;  // of a thread, at most: nvcc-gate
 };
 
 /// One block a row: the states of its splits, in order.

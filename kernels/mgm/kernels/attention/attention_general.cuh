@@ -18,11 +18,13 @@ template <int kSteps_>
 struct AttentionGeneralTraits {
   static constexpr int kSteps = kSteps_, kWidth = 32 * kSteps, kSlice = 64;                         // channels of keys staged at a time
   static constexpr int kRows = 4, kWarps = 4, kThreads = 32 * kWarps;                               // not measured yet
+  static constexpr int kRegisters = 255;                                                            // of a thread, at most: nvcc-gate
   struct Shared {
     alignas(16) float q[kWarps][kWidth][kRows];         // a warp's rows side by side: one access brings all
     alignas(16) float p[kWarps][simt::kWarp][kRows];
     float k[simt::kWarp][kSlice + 1];                   // + 1: lanes read 32 rows of one column, from as many banks
   };
+  static_assert(sizeof(Shared) <= 48 * 1024, "what a block has without asking for more");
 };
 
 /// Scores of one warp's rows against the lane's key of the chunk at `first`: (kRows), unscaled. All threads of the block take part.

@@ -20,6 +20,7 @@ namespace mgm::inline v0::kernels {
 template <class T, int kWidth_, int kM_>
 struct AttentionMmaTraits {
   static constexpr int kWidth = kWidth_, kM = kM_, kWarps = 4, kThreads = 32 * kWarps;  // not measured yet
+  static constexpr int kRegisters = 255;                                                // of a thread, at most: nvcc-gate
   static constexpr int kRows = 16 * kM * kWarps, kKeys = kWidth <= 64 ? 64 : 32;        // kKeys: what the registers hold beside the sums
   static constexpr int kParts = kWidth / 64;  // of 64 channels, whose values are in registers at once
   static constexpr int kBlocks = kM > 1 || kWidth > 128 ? 1 : kWidth > 64 ? 2 : 3;      // on a multiprocessor, by registers
@@ -29,6 +30,7 @@ struct AttentionMmaTraits {
     Queries q;  // and at last the result
     Keys k, v;
   };
+  static_assert(kBlocks * (sizeof(Shared) + 1024) <= 164 * 1024, "an A100's shared memory");
 };
 
 /// Starts the copies of a block's rows of queries.

@@ -14,6 +14,7 @@ namespace mgm::inline v0::kernels {
 
 struct MiningTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // of one token's block; not measured yet
+  static constexpr int kRegisters = 128;                    // of a thread, at most: nvcc-gate
   static constexpr int kCells = 2048;                       // whose weights are kept; a token with more has its scores made anew
   struct Shared {
     float weight[kCells];                                   // of the cells in hand: scores, then p·r

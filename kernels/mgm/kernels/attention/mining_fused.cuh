@@ -18,6 +18,7 @@ namespace mgm::inline v0::kernels {
 
 struct MiningFusedTraits {
   static constexpr int kWarps = 12, kThreads = 32 * kWarps;  // not measured yet; two blocks of 102 KB live on a multiprocessor of 227 KB
+  static constexpr int kRegisters = 80;                      // of a thread, at most: nvcc-gate
   static constexpr int kBlocks = 2;
 };
 

@@ -10,6 +10,7 @@ namespace mgm::inline v0::kernels {
 
 struct ResizeTwiceTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // pixels of `out` per block, one warp each; not measured yet
+  static constexpr int kRegisters = 96;                     // of a thread, at most: nvcc-gate
 };
 
 /// One output sample of an axis as four samples of its input, some of them the same: two of the full axis, two of the input beneath each.

@@ -69,10 +69,13 @@ template <Real T, KernelDevice Dev>
   check_input(name("u"), u), check_input(name("gain"), gain), check_input(name("bias"), bias), check_output(name("z"), z);
   check_shape(name("u"), u, count, channels), check_shape(name("gain"), gain, channels), check_shape(name("bias"), bias, channels);
   check_shape(name("z"), z, count, channels), check_apart(name("z"), z, "u", u);
+  check_apart(name("z"), z, "gain", gain), check_apart(name("z"), z, "bias", bias);
   for (auto const& stage : stages) check_apart(name("z"), z, "a map", stage.map);
   if (probabilities.data()) {
     check_shape(name("probabilities"), probabilities, count, candidates), check_output(name("probabilities"), probabilities);
     check_apart(name("probabilities"), probabilities, "z", z), check_apart(name("probabilities"), probabilities, "u", u);
+    check_apart(name("probabilities"), probabilities, "gain", gain), check_apart(name("probabilities"), probabilities, "bias", bias);
+    for (auto const& stage : stages) check_apart(name("probabilities"), probabilities, "a map", stage.map);
   }
   return given;
 }

@@ -9,6 +9,7 @@ namespace mgm::inline v0::kernels {
 
 struct MiningStatisticsTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // cells per block; not measured yet
+  static constexpr int kRegisters = 80;                     // of a thread, at most: nvcc-gate
 };
 
 template <class T, class Dev>

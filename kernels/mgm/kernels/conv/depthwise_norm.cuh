@@ -13,6 +13,7 @@ namespace mgm::inline v0::kernels {
 
 struct DepthwiseNormTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // pixels per block, one warp each; not measured yet
+  static constexpr int kRegisters = 128;                    // of a thread, at most: nvcc-gate
   static constexpr int kKept = 3072;  // channels whose sums are kept, the widest ConvNeXt's; those of more are made anew
 };
 
@@ -75,6 +76,8 @@ void check_depthwise(View<T const, 3, Dev> x, View<T const, 2, Dev> weight, View
   check_shape("depthwise_conv7_norm: gain", gain, channels), check_shape("depthwise_conv7_norm: norm_bias", norm_bias, channels);
   check_shape("depthwise_conv7_norm: out", out, x.extent(0), x.extent(1), channels);
   check_output("depthwise_conv7_norm: out", out), check_apart("depthwise_conv7_norm: out", out, "x", x);
+  check_apart("depthwise_conv7_norm: out", out, "weight", weight), check_apart("depthwise_conv7_norm: out", out, "bias", bias);
+  check_apart("depthwise_conv7_norm: out", out, "gain", gain), check_apart("depthwise_conv7_norm: out", out, "norm_bias", norm_bias);
   for (int i = 0; i < 3; ++i)
     require<LimitError>(x.extent(i) < (Size{1} << 31) - 8, "depthwise_conv7_norm: x: extents must be below 2³¹ − 8, found ",
                         shape_text(x.extents()));

@@ -16,6 +16,7 @@ template <int kRows_, int kCols_, int kPairs_>
 struct DepthwiseTileTraits {
   static constexpr int kRows = kRows_, kCols = kCols_, kPairs = kPairs_, kPixels = kRows * kCols;
   static constexpr int kWarps = 12, kThreads = 32 * kWarps;  // the most of a block; not measured yet
+  static constexpr int kRegisters = 168;                     // of a thread, at most: nvcc-gate
   static constexpr Size kChannels = Size{2} * kPairs * kThreads;
   static_assert(kPixels * kPairs <= 16 && kPixels % 4 == 0);
   struct Shared {

@@ -12,6 +12,7 @@ namespace mgm::inline v0::kernels {
 
 struct NormPatchesTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // pixels per block, one warp each; not measured yet
+  static constexpr int kRegisters = 128;                    // of a thread, at most: nvcc-gate
 };
 
 /// One warp a pixel, kVec channels a lane at a time; the pixel is read from memory once and twice more from the cache.
@@ -61,6 +62,7 @@ void norm_patches(simt::Stream<Dev> stream, In<T, 3, Dev> x, In<T, 1, Dev> gain,
   check_shape("norm_patches: gain", gain, channels), check_shape("norm_patches: bias", bias, channels);
   check_shape("norm_patches: out", out, (x.extent(0) / p) * (x.extent(1) / p), p * p * channels);
   check_output("norm_patches: out", out), check_apart("norm_patches: out", out, "x", x);
+  check_apart("norm_patches: out", out, "gain", gain), check_apart("norm_patches: out", out, "bias", bias);
   auto const dense = [](auto const& v) { return v.stride(v.kRank - 1) == 1 || v.extent(v.kRank - 1) <= 1; };
   require<ShapeError>(dense(x) && dense(gain) && dense(bias) && dense(out),
                       "norm_patches: the last axis of x, gain, bias and out must be dense");

@@ -8,6 +8,7 @@ namespace mgm::inline v0::kernels {
 
 struct PatchesTraits {
   static constexpr int kThreads = 256, kEach = 4;  // elements per thread, a block's width apart; not measured yet
+  static constexpr int kRegisters = 64;            // of a thread, at most: nvcc-gate
 };
 
 template <class T, class Dev>

@@ -11,6 +11,7 @@ namespace mgm::inline v0::kernels {
 
 struct UnfoldTraits {
   static constexpr int kThreads = 128;  // of one output pixel's block; not measured yet
+  static constexpr int kRegisters = 64;  // of a thread, at most: nvcc-gate
 };
 
 template <class T, class Dev>

@@ -27,6 +27,7 @@ struct ExpertWeights {
 
 struct MixtureTraits {
   static constexpr int kWarps = 8, kThreads = 32 * kWarps;  // outputs of a block; not measured yet
+  static constexpr int kRegisters = 128;                    // of a thread, at most: nvcc-gate
   static constexpr int kPanel = 4096;                       // elements of x that lie in shared memory at a time, as float
   static constexpr Size kMostBlocks = 65535;                // choices, or rows, in the grid's second axis
   struct Shared {
@@ -157,6 +158,7 @@ void mixture_decode(simt::Stream<Dev> stream, In<T, 2, Dev> x, View<int const, 2
   check_output("mixture_decode: out", out), check_same_or_apart("mixture_decode: out", out, "residual", residual);
   check_apart("mixture_decode: out", out, "x", x), check_apart("mixture_decode: out", out, "hidden", hidden);
   check_apart("mixture_decode: hidden", hidden, "x", x), check_apart("mixture_decode: hidden", hidden, "residual", residual);
+  check_apart("mixture_decode: hidden", hidden, "weights", weights), check_apart("mixture_decode: hidden", hidden, "ids", ids);
   check_apart("mixture_decode: out", out, "weights", weights), check_apart("mixture_decode: out", out, "ids", ids);
   require<LimitError>(rows * top <= Tr::kMostBlocks, "mixture_decode: ids: at most ", Tr::kMostBlocks, " choices, found ", rows * top,
                       "; use route_lists and grouped products");

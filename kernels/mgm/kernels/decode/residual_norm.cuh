@@ -18,6 +18,7 @@ namespace mgm::inline v0::kernels {
 
 struct ResidualNormTraits {
   static constexpr int kWarps = 8, kThreads = 32 * kWarps;  // of a row; not measured yet
+  static constexpr int kRegisters = 128;                    // of a thread, at most: nvcc-gate
   struct Shared {
     float squares[kWarps];
   };

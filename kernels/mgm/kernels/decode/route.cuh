@@ -20,10 +20,12 @@ namespace mgm::inline v0::kernels {
 
 struct RouteTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // rows per block; not measured yet
+  static constexpr int kRegisters = 40;                     // of a thread, at most: nvcc-gate
   static constexpr int kMostKept = simt::kWarp;             // each lane keeps one choice
 };
 struct RouteListsTraits {
   static constexpr int kWarps = 8, kThreads = 32 * kWarps;  // that share the ids of one expert's scan; not measured yet
+  static constexpr int kRegisters = 32;                     // of a thread, at most: nvcc-gate
   struct Shared {
     int lower[kWarps], mine[kWarps];  // how many ids of a warp's part name lower experts, and this one
   };

@@ -17,6 +17,7 @@ namespace mgm::inline v0::kernels {
 
 struct SamplingTraits {
   static constexpr int kWarps = 16, kThreads = 32 * kWarps;  // of a row; not measured yet
+  static constexpr int kRegisters = 128;                     // of a thread, at most: nvcc-gate
   static constexpr int kDigitBits = 4, kDigits = 1 << kDigitBits, kWindow = kThreads;
   static_assert(kDigits == kWarps, "each warp adds up one digit's counts");
   struct Shared {
@@ -33,6 +34,7 @@ struct SamplingTraits {
     float best[kWarps];                 // the largest logit of each warp's part
     int best_token[kWarps], broken[kWarps];
   };
+  static_assert(sizeof(Shared) <= 48 * 1024, "what a block has without asking for more");
 };
 
 /// A place in the order: what stands behind it has a lower key, or the same and a higher token.

@@ -16,6 +16,7 @@ namespace mgm::inline v0::kernels {
 
 struct MapTraits {
   static constexpr int kThreads = 256, kSteps = 4;  // accesses of one thread, so that several are under way; not measured yet
+  static constexpr int kRegisters = 96;             // of a thread, at most: nvcc-gate
 };
 
 /// Which part of (rows, pieces of a row) a thread does: 2^shift neighbouring threads walk along one row, so that no index is divided.

@@ -14,6 +14,7 @@ namespace mgm::inline v0::kernels {
 struct GemmGeneralTraits {
   static constexpr int kM = 64, kN = 64, kK = 16, kPart = 4;  // tile, panel, and the square of one thread; not measured yet
   static constexpr int kThreads = (kM / kPart) * (kN / kPart);
+  static constexpr int kRegisters = 128;  // of a thread, at most: nvcc-gate
   struct Shared {
     float x[kK][kM + 4], w[kK][kN + 4];  // + 4: columns of the panel's store fall on different banks
   };

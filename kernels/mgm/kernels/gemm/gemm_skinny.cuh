@@ -14,6 +14,7 @@ namespace mgm::inline v0::kernels {
 
 struct GemmSkinnyTraits {
   static constexpr int kMaxRows = 16, kCols = 4, kWarps = 4, kThreads = 32 * kWarps;  // 4 columns: as many loads of w under way a thread
+  static constexpr int kRegisters = 255;                                              // of a thread, at most: nvcc-gate
 };
 
 template <int kRows>

@@ -7,6 +7,7 @@
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/gemm/gemm_arguments.hpp>
 #include <mgm/kernels/gemm/quantised.hpp>
+#include <mgm/simt/bits.hpp>
 #include <mgm/simt/launch.hpp>
 #include <mgm/tile/epilogue.hpp>
 #include <mgm/tile/warp_spread.hpp>
@@ -15,6 +16,7 @@ namespace mgm::inline v0::kernels {
 
 struct GemvQuantisedTraits {
   static constexpr int kMaxRows = 16, kRows = 4, kCols = 4, kThreads = 128;  // rows and columns of a block at most
+  static constexpr int kRegisters = 255;                                     // of a thread, at most: nvcc-gate
 };
 template <int kRows>
 struct GemvQuantisedShared {
@@ -24,8 +26,7 @@ struct GemvQuantisedShared {
 /// Weight `i` of a word, exactly: its bits at the low end of 2²³ as a float, less 2²³ and the format's zero. No conversion, which is slow.
 template <int Bits>
 MGM_DEVICE float unpack_weight(unsigned word, int i) {
-  unsigned const bits = 0x4B000000u | (word >> Bits * i & ((1u << Bits) - 1u));
-  return __builtin_bit_cast(float, bits) - (8388608.0f + Quantised<Bits>::kZero);
+  return simt::float_of(0x4B000000u | (word >> Bits * i & ((1u << Bits) - 1u))) - (8388608.0f + Quantised<Bits>::kZero);
 }
 /// Eight elements of a row of x from k on, with zeros from `end` on; `wide`: rows begin on 16 bytes.
 template <class T>

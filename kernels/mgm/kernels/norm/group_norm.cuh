@@ -14,6 +14,7 @@ namespace mgm::inline v0::kernels {
 
 struct GroupNormTraits {
   static constexpr int kRows = 64, kThreads = 128;  // rows of one partial sum; threads of a block; not measured yet
+  static constexpr int kRegisters = 64;             // of a thread, at most: nvcc-gate
 };
 
 /// Count, mean and Σ(x − mean)² of numbers seen; two of them join without the cancellation of Σx² − (Σx)²/n (Chan et al. 1979).
@@ -96,6 +97,7 @@ void group_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, Size groups, In<T, 1,
   check_shape("group_norm: gain", gain, channels), check_shape("group_norm: bias", bias, channels),
       check_shape("group_norm: out", out, rows, channels);
   check_output("group_norm: out", out), check_same_or_apart("group_norm: out", out, "x", x);
+  check_apart("group_norm: out", out, "gain", gain), check_apart("group_norm: out", out, "bias", bias);
   Extents<2> const needed = group_norm_scratch(rows, groups);
   check_shape("group_norm: scratch", scratch, needed[0], needed[1]), check_output("group_norm: scratch", scratch);
   check_apart("group_norm: scratch", scratch, "x", x), check_apart("group_norm: scratch", scratch, "out", out);

@@ -12,6 +12,7 @@ namespace mgm::inline v0::kernels {
 
 struct RowNormTraits {
   static constexpr int kWarps = 4, kThreads = 32 * kWarps;  // rows per block: enough warps to hide latency; not measured yet
+  static constexpr int kRegisters = 64;                     // of a thread, at most: nvcc-gate
 };
 
 template <class T, class Dev>
@@ -60,6 +61,7 @@ void layer_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 1, Dev> gain, I
   check_shape("layer_norm: gain", gain, x.extent(1)), check_shape("layer_norm: bias", bias, x.extent(1));
   check_shape("layer_norm: out", out, x.extent(0), x.extent(1));
   check_output("layer_norm: out", out), check_same_or_apart("layer_norm: out", out, "x", x);
+  check_apart("layer_norm: out", out, "gain", gain), check_apart("layer_norm: out", out, "bias", bias);
   if (out.count() == 0) return;
   simt::launch(stream, {.name = "layer_norm", .grid = simt::ceil_div(x.extent(0), RowNormTraits::kWarps), .block = RowNormTraits::kThreads},
                layer_norm_kernel<T, Dev>, x, gain, bias, eps, out);
@@ -71,7 +73,7 @@ template <Real T, KernelDevice Dev>
 void rms_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 1, Dev> gain, float eps, float offset, Out<T, 2, Dev> out) {
   check_input("rms_norm: x", x), check_input("rms_norm: gain", gain), check_shape("rms_norm: gain", gain, x.extent(1));
   check_shape("rms_norm: out", out, x.extent(0), x.extent(1));
-  check_output("rms_norm: out", out), check_same_or_apart("rms_norm: out", out, "x", x);
+  check_output("rms_norm: out", out), check_same_or_apart("rms_norm: out", out, "x", x), check_apart("rms_norm: out", out, "gain", gain);
   if (out.count() == 0) return;
   simt::launch(stream, {.name = "rms_norm", .grid = simt::ceil_div(x.extent(0), RowNormTraits::kWarps), .block = RowNormTraits::kThreads},
                rms_norm_kernel<T, Dev>, x, gain, eps, offset, out);

@@ -71,6 +71,7 @@ void bilinear(simt::Stream<Dev> stream, In<float, 4, Dev> in, int in_grid, Bilin
   Size const side = detail::check_tiles("bilinear: out", out, out_grid);
   check_input("bilinear: samples", axis.samples), check_input("bilinear: weights", axis.weights);
   check_shape("bilinear: samples", axis.samples, side, 2), check_shape("bilinear: weights", axis.weights, side);
+  check_apart("bilinear: out", out, "samples", axis.samples), check_apart("bilinear: out", out, "weights", axis.weights);
   if (out.count() == 0) return;
   require<ShapeError>(in.count() > 0, "bilinear: in: expected at least one pixel, found ", shape_text(in.extents()));
   auto const shape = MapShape::of(side, side);

@@ -83,7 +83,7 @@ void resize_pass(simt::Stream<Dev> stream, View<std::uint8_t const, 3, Dev> in, 
   for (int const at : order.at)
     require<ArgumentError>(at >= 0 && at < in.extent(2), "resize: order: channel ", at, " of pixels that have ", in.extent(2));
   if constexpr (std::is_same_v<TOut, float>) check_input("resize: levels", levels), check_shape("resize: levels", levels, 3, 256);
-  check_output("resize: out", out), check_apart("resize: out", out, "in", in);
+  check_output("resize: out", out), check_apart("resize: out", out, "in", in), check_apart("resize: out", out, "weights", axis.weights);
   if (out.count() == 0) return;
   auto const shape = MapShape::of(out.extent(0), out.extent(1));
   simt::launch(stream, {.name = kDown ? "resize_down" : "resize_across", .grid = shape.grid(), .block = MapTraits::kThreads},
