@@ -141,7 +141,8 @@ TEST(SamplingArguments, AreRefusedByName) {
     call(F(nullptr, {0, 8}), {}, View<std::int64_t, 1, Dev>(nullptr, {0}), View<SampledToken, 1, Dev>(nullptr, {0}));
     support::expect_bad_views_refused("sample: logits", support::input(logits),
                                       [&](auto bad) { kernels::sample<Dev>(stream, bad, {}, positions, out.view()); });
-    support::expect_bad_views_refused("sample: positions", positions.view(), [&](auto bad) { call(logits, {}, bad, out); });
+    support::expect_bad_views_refused("sample: positions", support::input(positions),
+                                      [&](auto bad) { kernels::sample<Dev>(stream, logits, {}, bad, out.view()); });
     support::expect_bad_views_refused("sample: out", out.view(), [&](auto bad) { call(logits, {}, positions, bad); });
   });
 }
