@@ -1,8 +1,10 @@
 """Our stages and PyTorch's, side by side: interleaved rounds, one process a library, medians and per-round ratios, ceilings at both ends.
 
-    python bench/compare.py --ours build/bench/bench/bench_model --out bench/results/cpu-2026-11-22 [--rounds 5] [--minutes 30]
+    python bench/compare.py --ours build/bench/bench/bench_model --diffusion build/bench/bench/bench_diffusion
+        --out bench/results/cpu-2026-11-22 [--only unet_sd15,unet_sdxl,vae] [--rounds 5] [--minutes 30]
 
-Each round runs ours, PyTorch in bf16, PyTorch in f32, back to back. Writes raw.json and table.md into --out and prints the table.
+Each round runs ours, PyTorch in bf16, PyTorch in f32, back to back; the diffusion stages one process each, so that the most memory that each
+takes is known. Writes raw.json and table.md into --out and prints the table.
 Exit status 0 also where goals are missed: losing rows stay in the table. Without PyTorch there are rows of ours alone.
 """
 import argparse
@@ -25,6 +27,7 @@ CONVNEXT = (sum(n * (192 >> i) ** 2 * (16 * (192 << i) ** 2 + 98 * (192 << i)) f
 MINING = 2 * 576 * 1024 * (1024 + 2 * 2880)  # the products; what lies between is a few per cent more
 PROJECTOR = 2 * 576 * (1024 * WIDTH + WIDTH**2)
 PREFILL = DEPTH * (2 * 640 * WIDTH * (2 * WIDTH + 2 * 256 + 3 * FFN) + 2 * 640 * 641 * WIDTH) + 2 * WIDTH * 256000
+UNET_SD15, UNET_SDXL, VAE = 803273441280, 1588778762240, 2514518933504  # counted by PyTorch's FlopCounterMode over diffusers' modules
 # key, title, flops (None: bytes bind), goal as a ratio to the best of PyTorch
 ROWS = (
     ("vision", "vision 768: both towers, mining, projector", CLIP + CONVNEXT + MINING + PROJECTOR, 0.75),
@@ -34,7 +37,12 @@ ROWS = (
     ("prefill", "prefill, 640 positions, MGM-2B", PREFILL, 0.75),
     ("mining", "mining 768, against the original formula", MINING, 30),
     ("decode", "decoding step, batch 1, MGM-2B", None, None),
+    ("unet_sd15", "UNet step, SD 1.5, 512 px, batch 1", UNET_SD15, 0.75),
+    ("unet_sdxl", "UNet step, SDXL, 512 px, batch 1", UNET_SDXL, 0.75),
+    ("vae", "VAE decode, 512 px", VAE, 0.75),
 )
+DIFFUSION = ("unet_sd15", "unet_sdxl", "vae")
+MODEL = ("vision", "mining", "prefill", "decode")
 
 
 def shell(*command):
@@ -60,6 +68,27 @@ def run_peer(dtype, dump=None):
     return {line["stage"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 
+def run_diffusion_peer(stage, dtype, dump=None):
+    command = [sys.executable, str(HERE / "peers/diffusion_peer.py"), "--stage", stage, "--dtype", dtype] + (["--dump", dump] if dump else [])
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        print(f"diffusers {dtype}, {stage}, is left out: {(done.stderr.strip().splitlines() or ['killed, perhaps for memory'])[-1]}", file=sys.stderr)
+        return None
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def run_diffusion(binary, stages, dtypes, dump):
+    """One round: for each stage ours, then diffusers, as {who: {"stage": ms, "cpu": {...}, "peak_mb": {...}}}."""
+    out = {who: {"cpu": {}, "peak_mb": {}} for who in ("ours", *dtypes)}
+    for stage in stages:
+        b = run_ours(binary, f"^{stage}/", dump("ours"))[f"{stage}/bf16"]
+        out["ours"][stage], out["ours"]["cpu"][stage], out["ours"]["peak_mb"][stage] = b["real_time"], b["cpu_time"], b["peak_mb"]
+        for dtype in dtypes:
+            if peer := run_diffusion_peer(stage, dtype, dump(dtype)):
+                out[dtype][stage], out[dtype]["cpu"][stage], out[dtype]["peak_mb"][stage] = peer["ms"], peer["cpu_ms"], peer["peak_mb"]
+    return out
+
+
 def our_times(b):
     v = b["vision/bf16"]
     return {"vision": v["real_time"], "clip": v["clip_ms"], "convnext": v["convnext_ms"], "mining": b["mining/bf16"]["real_time"],
@@ -82,7 +111,7 @@ def errors(folder):
     """Relative distance of results from PyTorch's in f32, from the files of one round."""
     import numpy as np
     out = {}
-    for stage in ("vision", "mining", "prefill", "decode"):
+    for stage in MODEL + DIFFUSION:
         read = lambda who: np.fromfile(f"{folder}/{who}/{stage}.f32", np.float32).astype(np.float64)
         try:
             ours, bf16, f32 = read("ours"), read("bf16"), read("f32")
@@ -104,7 +133,8 @@ def table(raw):
         for who in ("bf16", "f32"):
             if "vision" in r.get(who, {}):
                 r[who]["vision_same_mining"] = r[who]["vision"] - r[who]["mining_inside"] + r["ours"]["mining_inside"]
-        r["ours"]["vision_same_mining"] = r["ours"]["vision"]
+        if "vision" in r["ours"]:
+            r["ours"]["vision_same_mining"] = r["ours"]["vision"]
     moved = max(abs(ceilings[-1][k] / ceilings[0][k] - 1) for k in ("peak_bf16", "peak_f32", "read_sum"))
     word = lambda reached: ("met" if reached else "**missed**") + (" (void run)" if moved > 0.03 else "")
     show = lambda ms: "–" if ms is None else f"{ms / 1e3:.2f} s" if ms >= 1000 else f"{ms:.1f} ms"
@@ -112,6 +142,8 @@ def table(raw):
              "|---|---|---|---|---|---|---|---|"]
     for key, title, flops, goal in ROWS:
         ours = median(rounds, "ours", key)
+        if ours is None:
+            continue
         peers = {who: median(rounds, who, key) for who in ("bf16", "f32")}
         best = min((w for w in peers if peers[w] is not None), key=lambda w: peers[w], default=None)
         ratios = [r[best][key] / r["ours"][key] for r in rounds if key in r.get(best, {})] if best else []
@@ -124,14 +156,20 @@ def table(raw):
             shares = [r["ours"]["decode_gb_s"] / r["ours"]["read_gb_s"] for r in rounds]
             verdict = f"≥ 60 % of read-sum: {word(statistics.median(shares) >= 0.6)}"
         share = f"{100 * floor / ours:.0f} %" if floor else "–"
+        if key in DIFFUSION and ratios and best:
+            memory = lambda who: statistics.median(r[who]["peak_mb"][key] for r in rounds if key in r.get(who, {}).get("peak_mb", {}))
+            held = {w: memory(w) for w in peers if peers[w] is not None}
+            verdict += f"; memory {memory('ours'):.0f} MB, {', '.join(f'{w} {mb:.0f}' for w, mb in held.items())}: "
+            verdict += "below" if memory("ours") < min(held.values()) else "**not below**"
         lines.append(f"| {title} | {show(ours)} | {show(peers['bf16'])} | {show(peers['f32'])} | {ratio} | {verdict} | {show(floor)} | {share} |")
-    tokens = 1e3 / median(rounds, "ours", "decode")
-    lines += ["", f"Decoding: {tokens:.1f} tokens/s, {median(rounds, 'ours', 'decode_gb_s'):.1f} GB/s of weights as stored, "
-              f"{100 * statistics.median([r['ours']['decode_gb_s'] / r['ours']['read_gb_s'] for r in rounds]):.0f} % of a read-sum of the same bytes "
-              f"({median(rounds, 'ours', 'read_gb_s'):.1f} GB/s)."]
+    if median(rounds, "ours", "decode"):
+        tokens = 1e3 / median(rounds, "ours", "decode")
+        lines += ["", f"Decoding: {tokens:.1f} tokens/s, {median(rounds, 'ours', 'decode_gb_s'):.1f} GB/s of weights as stored, "
+                  f"{100 * statistics.median([r['ours']['decode_gb_s'] / r['ours']['read_gb_s'] for r in rounds]):.0f} % of a read-sum of the same bytes "
+                  f"({median(rounds, 'ours', 'read_gb_s'):.1f} GB/s)."]
     busy = lambda who, key: statistics.median([r[who]["cpu"][key] for r in rounds if key in r.get(who, {}).get("cpu", {})] or [float("nan")])
     lines += ["CPU time of all threads, ours / PyTorch bf16 / f32, in s: " + "; ".join(
-        f"{k} {busy('ours', k) / 1e3:.2f} / {busy('bf16', k) / 1e3:.2f} / {busy('f32', k) / 1e3:.2f}" for k in ("vision", "mining", "prefill", "decode")) + " (decode: 16 steps)."]
+        f"{k} {busy('ours', k) / 1e3:.2f} / {busy('bf16', k) / 1e3:.2f} / {busy('f32', k) / 1e3:.2f}" for k in MODEL + DIFFUSION if median(rounds, "ours", k)) + " (decode: 16 steps)."]
     if raw["errors"]:
         lines += ["Relative distance from PyTorch in f32 on the same weights and inputs, ours / PyTorch bf16: "
                   + "; ".join(f"{k} {100 * e['ours']:.2f} % / {100 * e['bf16']:.2f} %" for k, e in raw["errors"].items()) + "."]
@@ -150,11 +188,18 @@ def table(raw):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--ours", required=True)
+    parser.add_argument("--diffusion", required=True)
+    parser.add_argument("--only", default="model," + ",".join(DIFFUSION), help="model (vision, mining, prefill, decode) and stages of diffusion")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=60, help="no round begins that would end later")
     parser.add_argument("--f32-rounds", type=int, default=1000, help="rounds in which PyTorch runs in f32 too, the first ones")
     args = parser.parse_args()
+    wanted = args.only.split(",")
+    for stage in wanted:
+        if stage not in ("model", *DIFFUSION):
+            sys.exit(f"--only: '{stage}' is no stage; there are model, {', '.join(DIFFUSION)}")
+    stages = [stage for stage in DIFFUSION if stage in wanted]
     start, rounds, lengths = time.monotonic(), [], {}  # of rounds with and without f32
     try:
         import torch
@@ -179,11 +224,17 @@ def main():
                 break
             begin, load = time.monotonic(), os.getloadavg()[0]
             dump = (lambda who: f"{folder}/{who}") if i == 0 else (lambda who: None)
-            b = run_ours(args.ours, "vision|mining|prefill|decode|weights", dump("ours"))
-            weights = b["decode/bf16"]["GB"]
-            entry = {"ours": our_times(b)}
-            for dtype in () if not version else ("bf16", "f32") if kind else ("bf16",):
-                entry[dtype] = peer_times(run_peer(dtype, dump(dtype)))
+            dtypes = () if not version else ("bf16", "f32") if kind else ("bf16",)
+            entry = {who: {} for who in ("ours", *dtypes)}
+            if "model" in wanted:
+                b = run_ours(args.ours, "vision|mining|prefill|decode|weights", dump("ours"))
+                weights = b["decode/bf16"]["GB"]
+                entry["ours"] = our_times(b)
+                for dtype in dtypes:
+                    entry[dtype] = peer_times(run_peer(dtype, dump(dtype)))
+            for who, found in run_diffusion(args.diffusion, stages, dtypes, dump).items():
+                for key, value in found.items():
+                    entry[who][key] = {**entry[who].get(key, {}), **value} if isinstance(value, dict) else value
             entry["load"] = [round(load, 1), round(os.getloadavg()[0], 1)]
             rounds.append(entry)
             ceilings.append(ceiling()[0])

@@ -37,6 +37,15 @@ TYPED_TEST(GroupNorm, MatchesDoubleAndWorksInPlace) {
         support::OnDevice const dbias(ctx, bias);
         support::OnDevice const dout(ctx, out);
         auto const scratch = ctx.template empty<kernels::Moments>(kernels::group_norm_scratch(rows, groups));
+        Size const left = channels - channels / 3;  // as two maps; the seam may lie within a group
+        auto const affine = support::poisoned<float>(Extents{Size{2}, channels});
+        support::OnDevice const daffine(ctx, affine);
+        View<T const, 2, Dev> const whole = dx.view(),
+                                    second = left < channels ? whole.slice(1, left, channels - left) : View<T const, 2, Dev>{};
+        kernels::group_affine<T, Dev>(ctx.stream(), whole.slice(1, 0, left), second, groups, dgain.view(), dbias.view(), 1e-5f,
+                                      scratch.view(), daffine.view());
+        auto const numbers_of = daffine.back();
+        EXPECT_TRUE(numbers_of.intact());
         kernels::group_norm<T, Dev>(ctx.stream(), dx.view(), groups, dgain.view(), dbias.view(), 1e-5f, silu, scratch.view(), dout.view());
         kernels::group_norm<T, Dev>(ctx.stream(), dx.view(), groups, dgain.view(), dbias.view(), 1e-5f, silu, scratch.view(), dx.view());
         auto const got = dout.back();
@@ -64,6 +73,8 @@ TYPED_TEST(GroupNorm, MatchesDoubleAndWorksInPlace) {
               ASSERT_NEAR(float(got.view()(n, c)), want, bound)
                   << support::type_of<T>() << " " << rows << "x" << channels << "/" << groups << " at " << n << ", " << c;
               ASSERT_EQ(float(got.view()(n, c)), float(in_place.view()(n, c)));
+              double const by_affine = double(float(x.view()(n, c))) * double(numbers_of.view()(0, c)) + double(numbers_of.view()(1, c));
+              ASSERT_NEAR(by_affine, plain, 1.1 * (roundings + 4) * 0x1p-24 * (rstd + 1) * (std::abs(gain_c) + 1) * 2) << n << ", " << c;
             }
         }
       }

@@ -1,7 +1,6 @@
-/// Ordinary convolutions, channels-last: the taps of a stretch of pixels are gathered, and one product makes these pixels.
+/// Ordinary convolutions, channels-last.
 #pragma once
-#include <algorithm>
-
+#include <mgm/core/map_source.hpp>
 #include <mgm/core/window.hpp>
 #include <mgm/mem/parameter.hpp>
 #include <mgm/ops/conv.hpp>
@@ -17,38 +16,37 @@ struct Conv2d {
     Size in, out;
     int side = 3;
   };
-  static constexpr Size kGathered = Size{1} << 22;  // elements of the gathered taps that live at a time
-
   Conv2d(Context<Dev>&, Config c)
       : weight({c.out, c.in, c.side, c.side}, Layout::taps_inner, Extents<2>{c.out, Size{c.side} * c.side * c.in}),
         bias(Extents{c.out}),
         side(c.side) {}
 
   /// The window must have this convolution's side. The epilogue's bias replaces the layer's own when given; its residual has a row a pixel.
-  [[nodiscard]] Tensor<T, 3, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, Window const& window, Epilogue<T, Dev> e = {}) const {
+  [[nodiscard]] Tensor<T, 3, Dev> operator()(Context<Dev>& ctx, MapSource<T, Dev> const& x, Window const& window,
+                                             Epilogue<T, Dev> e = {}) const {
     auto out = ctx.template empty<T>(Extents{window.out_rows, window.out_cols, weight.shape()[0]});  // (h, w, out)
     into(ctx, x, window, out.reshape(Extents{window.out_rows * window.out_cols, weight.shape()[0]}), e);
     return out;
   }
+  [[nodiscard]] Tensor<T, 3, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, Window const& window, Epilogue<T, Dev> e = {}) const {
+    return (*this)(ctx, MapSource<T, Dev>{.first = x}, window, e);
+  }
   /// The same into rows of the caller's, (out_rows·out_cols, out) of T or float.
   template <class TOut>
-  void into(Context<Dev>& ctx, In<T, 3, Dev> x, Window const& window, Out<TOut, 2, Dev> out, Epilogue<T, Dev> e = {}) const {
+  void into(Context<Dev>& ctx, MapSource<T, Dev> const& x, Window const& window, Out<TOut, 2, Dev> out, Epilogue<T, Dev> e = {}) const {
     require<ShapeError>(window.side == side, "convolution: the window has a side of ", window.side, ", the weights ", side);
     if (!e.bias.data()) e.bias = bias.view();
-    Size const pixels = window.out_rows * window.out_cols, width = weight.shape()[1];
-    if (ops::vendor_conv<T, TOut>(ctx, x, weight.view(), window, e, out)) return;
-    if (ops::choose_conv({window, x.extent(0), x.extent(1), x.contiguous()}) == ops::ConvForm::product)
-      return ops::linear(ctx, x.reshape(Extents{pixels, width}), weight.view(), e, out);
-    Size const stretch = std::clamp<Size>(kGathered / std::max<Size>(width, 1), 1, std::max<Size>(pixels, 1));
-    for (Size first = 0; first < pixels; first += stretch) {
-      Size const count = std::min(stretch, pixels - first);
-      auto rows = ctx.template empty<T>(Extents{count, width});  // (pixels, side²·in)
-      ops::unfold(ctx, x, window, first, rows.view());
-      auto part = e;
-      if (e.residual.data()) part.residual = e.residual.slice(0, first, count);
-      if (e.factor.data()) part.factor = e.factor.slice(0, first, count);
-      ops::linear(ctx, rows, weight.view(), part, out.slice(0, first, count));
+    Size const pixels = window.out_rows * window.out_cols;
+    if (x.plain()) {
+      if (ops::vendor_conv<T, TOut>(ctx, x.first, weight.view(), window, e, out)) return;
+      if (ops::choose_conv({window, x.rows(), x.cols(), x.first.contiguous()}) == ops::ConvForm::product)
+        return ops::linear(ctx, x.first.reshape(Extents{pixels, x.channels()}), weight.view(), e, out);
     }
+    ops::conv<T, TOut, Dev>(ctx, x, window, weight.view(), e, out);
+  }
+  template <class TOut>
+  void into(Context<Dev>& ctx, In<T, 3, Dev> x, Window const& window, Out<TOut, 2, Dev> out, Epilogue<T, Dev> e = {}) const {
+    into(ctx, MapSource<T, Dev>{.first = x}, window, out, e);
   }
 
   template <class Visit>

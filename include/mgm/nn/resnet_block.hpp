@@ -18,27 +18,35 @@ struct ResnetBlock {
     float eps = 1e-5f;
   };
   ResnetBlock(Context<Dev>& ctx, Config c)
-      : norm1(ctx, {c.in, c.groups, c.eps}), norm2(ctx, {c.out, c.groups, c.eps}), conv1(ctx, {c.in, c.out, 3}), conv2(ctx, {c.out, c.out, 3}) {
+      : norm1(ctx, {c.in, c.groups, c.eps}),
+        norm2(ctx, {c.out, c.groups, c.eps}),
+        conv1(ctx, {c.in, c.out, 3}),
+        conv2(ctx, {c.out, c.out, 3}) {
     if (c.time > 0) time.emplace(ctx, typename Linear<T, Dev>::Config{c.time, c.out});
     if (c.in != c.out) shortcut.emplace(ctx, typename Conv2d<T, Dev>::Config{c.in, c.out, 1});
   }
 
   /// `silu_emb` (1, time), already activated; empty where the block has no time term.
   [[nodiscard]] Tensor<T, 3, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb = {}) const {
-    Size const h = x.extent(0), w = x.extent(1), in = x.extent(2), out = conv1.weight.shape()[0], pixels = h * w;
-    auto const map = [&](auto const& rows) { return rows.reshape(Extents{h, w, rows.extent(1)}); };
-    auto const flat = x.reshape(Extents{pixels, in});                                            // (H·W, in)
+    return (*this)(ctx, x, {}, silu_emb);
+  }
+  /// x has the channels of `skip` (H, W, in − its own) behind its own; they are read where they lie. No skip: null.
+  [[nodiscard]] Tensor<T, 3, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 3, Dev> skip, In<T, 2, Dev> silu_emb) const {
+    Size const h = x.extent(0), w = x.extent(1), out = conv1.weight.shape()[0], pixels = h * w;
+    auto const around = Window::same(3, h, w);
     Epilogue<T, Dev> with_time{};
     Tensor<T, 2, Dev> shift;                                                                     // (1, out): conv1's bias and the time's
     if (time) {
       shift = (*time)(ctx, silu_emb, {.residual = conv1.bias.view().reshape(Extents{Size{1}, out})});
       with_time.bias = shift.reshape(Extents{out});
     }
-    auto const y = conv1(ctx, map(norm1(ctx, flat, true)), Window::same(3, h, w), with_time);    // (H, W, out)
-    auto const n = norm2(ctx, y.reshape(Extents{pixels, out}), true);                            // (H·W, out)
-    if (!shortcut) return conv2(ctx, map(n), Window::same(3, h, w), {.residual = flat});
-    auto const straight = (*shortcut)(ctx, x, Window::same(1, h, w));                            // (H, W, out)
-    return conv2(ctx, map(n), Window::same(3, h, w), {.residual = straight.reshape(Extents{pixels, out})});
+    auto const first = norm1.then_silu(ctx, x, skip);                                            // read as (H, W, in)
+    auto const y = conv1(ctx, first.map, around, with_time);                                     // (H, W, out)
+    auto const second = norm2.then_silu(ctx, y);                                                 // read as (H, W, out)
+    if (!shortcut) return conv2(ctx, second.map, around, {.residual = x.reshape(Extents{pixels, out})});
+    MapSource<T, Dev> const all{.first = x, .second = skip};                                     // (H, W, in)
+    auto const straight = (*shortcut)(ctx, all, Window::same(1, h, w));                          // (H, W, out)
+    return conv2(ctx, second.map, around, {.residual = straight.reshape(Extents{pixels, out})});
   }
 
   template <class Visit>

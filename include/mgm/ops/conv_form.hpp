@@ -14,26 +14,29 @@ namespace mgm::inline v0::ops {
 enum class ConvForm {
   product,   ///< a product of the pixels as they lie
   unfolded,  ///< products of gathered taps, stretch by stretch
+  implicit,  ///< one kernel that gathers as it multiplies
   vendor,    ///< a library's convolution
 };
 [[nodiscard]] constexpr std::string_view name(ConvForm form) {
-  constexpr std::string_view kNames[] = {"product", "unfolded", "vendor"};
+  constexpr std::string_view kNames[] = {"product", "unfolded", "implicit", "vendor"};
   return kNames[static_cast<int>(form)];
 }
-/// What decides: the window and the map, whether the map has no gaps, whether there is a library that has such a convolution, and what is
-/// preferred.
+/// What decides: the window and the map, whether the map has no gaps, whether there is a library that has such a convolution, what is
+/// preferred, and whether the elements have 16 bits and tuned products are allowed.
 struct ConvShape {
   Window window;
   Size rows, cols;
   bool contiguous = true, vendor_takes = false;
   Prefer prefer = Prefer::table;
+  bool tuned_16 = true;
 };
 /// The form that a convolution takes. No GPU has measured this table; until one has, a library's convolution is taken only where it is
 /// preferred.
 [[nodiscard]] constexpr ConvForm choose_conv(ConvShape const& s) {
   if (s.vendor_takes && s.prefer == Prefer::vendor) return ConvForm::vendor;
   bool const every = s.window.stride == 1 && s.window.out_rows * s.window.out_cols == s.rows * s.cols;
-  return s.window.side == 1 && s.contiguous && every ? ConvForm::product : ConvForm::unfolded;
+  if (s.window.side == 1 && s.contiguous && every) return ConvForm::product;
+  return s.tuned_16 ? ConvForm::unfolded : ConvForm::implicit;
 }
 
 /// Whether the Context's library made the convolution; false also where it has none, and on other devices.

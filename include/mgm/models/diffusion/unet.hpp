@@ -91,15 +91,14 @@ class Unet {
     ctx.step();
     for (auto const& block : up_) {
       for (std::size_t j = 0; j < block.resnets.size(); ++j) {
-        h = block.run(ctx, j, joined(ctx, h, skips.back()), silu_emb, text);
+        h = block.run(ctx, j, h, silu_emb, text, skips.back());
         skips.pop_back();
       }
       if (block.resample) h = (*block.resample)(ctx, h, Window::resampled(3, skips.back().extent(0), skips.back().extent(1)));
       ctx.step();
     }
-    auto const n = norm_out_(ctx, h.reshape(Extents{rows * cols, h.extent(2)}), true);  // (h·w, C₀)
-    auto out = ctx.template empty<float>(Extents{rows * cols, config_.out});            // (h·w, out)
-    conv_out_.into(ctx, n.reshape(h.extents()), Window::same(3, rows, cols), out.view());
+    auto out = ctx.template empty<float>(Extents{rows * cols, config_.out});  // (h·w, out)
+    conv_out_.into(ctx, norm_out_.then_silu(ctx, h).map, Window::same(3, rows, cols), out.view());
     return out;
   }
 
@@ -135,8 +134,9 @@ class Unet {
         transformers.emplace_back(ctx, typename nn::SpatialTransformer<T, Dev>::Config{c.widths[level], c.text, c.heads[level],
                                                                                        c.transformer_layers[level], c.groups});
     }
-    Map run(Context<Dev>& ctx, std::size_t j, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text) const {
-      auto y = resnets[j](ctx, x, silu_emb);  // (h, w, C)
+    /// x, with the channels of `skip` behind its own if there is one, is read where it lies.
+    Map run(Context<Dev>& ctx, std::size_t j, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text, In<T, 3, Dev> skip = {}) const {
+      auto y = resnets[j](ctx, x, skip, silu_emb);  // (h, w, C)
       if (j < transformers.size()) transformers[j](ctx, text, y);
       return y;
     }
@@ -151,15 +151,6 @@ class Unet {
     std::optional<nn::Conv2d<T, Dev>> resample;
   };
 
-  /// Channels of a, then of b: (h, w, Ca + Cb).
-  static Map joined(Context<Dev>& ctx, Map const& a, Map const& b) {
-    Size const pixels = a.extent(0) * a.extent(1), left = a.extent(2), right = b.extent(2);
-    auto out = ctx.template empty<T>(Extents{a.extent(0), a.extent(1), left + right});
-    auto const rows = out.reshape(Extents{pixels, left + right});
-    ops::copy<T, Dev>(ctx, a.reshape(Extents{pixels, left}), rows.slice(1, 0, left));
-    ops::copy<T, Dev>(ctx, b.reshape(Extents{pixels, right}), rows.slice(1, left, right));
-    return out;
-  }
   Tensor<T, 2, Dev> finish(Context<Dev>& ctx, In<T, 2, Dev> wave, In<T, 2, Dev> added) const {
     require<ShapeError>(added_.has_value() == (added.data() != nullptr), "unet: this model ", added_ ? "needs" : "takes no",
                         " pooled text and sizes");

@@ -92,9 +92,8 @@ class VaeDecoder {
       if (level.upsample) rows *= 2, cols *= 2, h = (*level.upsample)(ctx, h, Window::resampled(3, rows, cols));
       ctx.step();
     }
-    auto const n = norm_out_(ctx, h.reshape(Extents{rows * cols, h.extent(2)}), true);  // (pixels, C)
-    auto out = ctx.template empty<float>(Extents{rows * cols, Size{3}});                // (pixels, 3)
-    conv_out_.into(ctx, n.reshape(h.extents()), Window::same(3, rows, cols), out.view());
+    auto out = ctx.template empty<float>(Extents{rows * cols, Size{3}});  // (pixels, 3)
+    conv_out_.into(ctx, norm_out_.then_silu(ctx, h).map, Window::same(3, rows, cols), out.view());
     return out;
   }
 

@@ -2,10 +2,8 @@
 ///   out[i, (ky, kx, c)] = map(source row, source column, c), zero outside
 #pragma once
 #include <mgm/core/cost.hpp>
-#include <mgm/core/window.hpp>
-#include <mgm/kernels/arguments.hpp>
+#include <mgm/kernels/conv/map_value.hpp>
 #include <mgm/simt/launch.hpp>
-#include <mgm/simt/memory.hpp>
 
 namespace mgm::inline v0::kernels {
 
@@ -16,22 +14,23 @@ struct UnfoldTraits {
 
 template <class T, class Dev>
 MGM_GLOBAL(UnfoldTraits::kThreads)
-void unfold_kernel(View<T const, 3, Dev> map, Window window, Size first, View<T, 2, Dev> out) {
+void unfold_kernel(MapSource<T, Dev> map, Window window, Size first, View<T, 2, Dev> out) {
   Size const i = simt::block_idx().x, y = (first + i) / window.out_cols, x = (first + i) % window.out_cols;
-  int const channels = static_cast<int>(map.extent(2)), all = window.side * window.side * channels;
+  int const channels = static_cast<int>(map.channels()), all = window.side * window.side * channels;
   for (int j = simt::thread_idx(); j < all; j += UnfoldTraits::kThreads) {
     int const tap = j / channels;
-    Size const row = window.source_row(y, tap / window.side, map.extent(0)), col = window.source_col(x, tap % window.side, map.extent(1));
-    out(i, j) = row >= 0 && col >= 0 ? map(row, col, j % channels) : simt::narrow<T>(0.0f);
+    Size const row = window.source_row(y, tap / window.side, map.rows()), col = window.source_col(x, tap % window.side, map.cols());
+    out(i, j) = simt::narrow<T>(map_value(map, row, col, j % channels));
   }
 }
 
-/// Rows of output pixels first, first + 1, …   map (H, W, C), out (n, side²·C), any strides. Enqueues and returns.
-/// Throws ShapeError and ArgumentError naming the argument, LimitError for rows of 2³¹ elements and more.
+/// Rows of output pixels first, first + 1, …   map (H, W, C) as core/map_source.hpp says, out (n, side²·C), any strides. Enqueues and
+/// returns. Throws ShapeError and ArgumentError naming the argument, LimitError for rows of 2³¹ elements and more.
 template <Real T, KernelDevice Dev>
-void unfold(simt::Stream<Dev> stream, In<T, 3, Dev> map, Window const& window, Size first, Out<T, 2, Dev> out) {
-  check_input("unfold: map", map), check_output("unfold: out", out), check_apart("unfold: out", out, "map", map);
-  Size const width = Size{window.side} * window.side * map.extent(2);
+void unfold(simt::Stream<Dev> stream, std::type_identity_t<MapSource<T, Dev>> const& map, Window const& window, Size first,
+            Out<T, 2, Dev> out) {
+  check_map("unfold", map), check_output("unfold: out", out), check_map_apart("unfold", out, map);
+  Size const width = Size{window.side} * window.side * map.channels();
   check_shape("unfold: out", out, any, width);
   require<LimitError>(width < Size{1} << 31, "unfold: rows of ", width, " elements; 2147483647 are the most");
   require<ArgumentError>(first >= 0 && first + out.extent(0) <= window.out_rows * window.out_cols, "unfold: pixels ", first, " to ",
