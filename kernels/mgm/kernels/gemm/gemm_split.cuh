@@ -9,7 +9,7 @@ namespace mgm::inline v0::kernels {
 
 struct GemmSplitTraits {
   static constexpr int kThreads = 128, kMaxParts = 4, kDepth = 64;  // a part is a multiple of kDepth, the deeper tile's panel
-  static constexpr int kRegisters = 128;                            // of a thread, at most: nvcc-gate
+  static constexpr int kRegisters = 80;                            // of a thread, at most: nvcc-gate
 };
 
 /// The parts that K is worth cutting into for x·wᵀ with w (N, K): 2 from K = 4·N on, 4 from 8·N on, each of at least 1024.
