@@ -122,7 +122,8 @@ class CublasLt final : public Products {
     int count = 0;
     cublasStatus_t const status = cublasLtMatmulAlgoGetHeuristic(library_.handle, p.product.handle, p.w.handle, p.x.handle,
                                                                  p.residual.handle, p.out.handle, wish.handle, 1, &best, &count);
-    if (status != CUBLAS_STATUS_NOT_SUPPORTED) detail::check(status, "cublasLtMatmulAlgoGetHeuristic");
+    bool const unknown = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;  // it has no such mix of types
+    if (!unknown) detail::check(status, "cublasLtMatmulAlgoGetHeuristic");
     if (status == CUBLAS_STATUS_SUCCESS && count > 0) at->second = {true, best.algo, static_cast<Size>(best.workspaceSize)};
     return at->second;
   }
