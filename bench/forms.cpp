@@ -83,7 +83,8 @@ void convolutions() {
                        {"UNet, down", {Window::halved(64, 64), 64, 64}},
                        {"UNet, up", {Window::resampled(3, 64, 64), 32, 32}},
                        {"UNet, shortcut", {Window::same(1, 64, 64), 64, 64}},
-                       {"VAE, 512 × 512", {Window::same(3, 512, 512), 512, 512}}}) {
+                       {"VAE, 512 × 512", {Window::same(3, 512, 512), 512, 512}},
+                       {"UNet, 64 × 64, f32", {.window = Window::same(3, 64, 64), .rows = 64, .cols = 64, .tuned_16 = false}}}) {
     ops::ConvShape theirs = r.shape;
     theirs.prefer = Prefer::vendor, theirs.vendor_takes = r.shape.window.rows == r.shape.rows;  // as ConvolutionCall::of says
     row(r.what, text(r.shape.rows, " × ", r.shape.cols, ", ", r.shape.window.side, ", ", r.shape.window.stride),

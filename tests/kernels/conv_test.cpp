@@ -3,6 +3,7 @@
 
 #include "support/device.hpp"
 #include "support/reference_conv.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -87,6 +88,36 @@ TYPED_TEST(Conv, WrongArgumentsAreRefusedByName) {
     EXPECT_THROW(run({.first = map.view(), .scale = odd.view(), .shift = odd.view()}, good), ShapeError);
     EXPECT_THROW(run({.first = map.view(), .silu = true}, good), ArgumentError);
     EXPECT_THROW(run({.first = View<T const, 3, Dev>(out.data(), map.extents())}, good), ArgumentError);
+  });
+}
+
+TEST(ConvArguments, AreRefusedByName) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    auto map = ctx.template empty<float>(Extents{Size{4}, Size{5}, Size{3}}), more = ctx.template empty<float>(map.extents());
+    auto weight = ctx.template empty<float>(Extents{Size{2}, Size{54}}), out = ctx.template empty<float>(Extents{Size{20}, Size{2}});
+    auto scale = ctx.template empty<float>(Extents{Size{6}}), shift = ctx.template empty<float>(Extents{Size{6}});
+    MapSource<float, Dev> const good{.first = map.view(), .second = more.view(), .scale = scale.view(), .shift = shift.view()};
+    auto const call = [&](MapSource<float, Dev> const& x, View<float const, 2, Dev> w, View<float, 2, Dev> to) {
+      kernels::conv_general<float, float, Dev>(ctx.stream(), x, Window::same(3, 4, 5), w, {}, to);
+    };
+    auto const with = [&](auto change) {
+      auto x = good;
+      change(x);
+      call(x, weight, out);
+    };
+    support::expect_bad_views_refused("conv: map", support::input(map), [&](auto bad) { with([&](auto& x) { x.first = bad; }); });
+    support::expect_bad_views_refused("conv: w", support::input(weight), [&](auto bad) { call(good, bad, out); });
+    support::expect_bad_views_refused("conv: out", out.view(), [&](auto bad) { call(good, weight, bad); });
+    support::expect_refused("conv: second map: strides must not be negative", [&] {
+      with([&](auto& x) { x.second = View<float const, 3, Dev>(more.data(), more.extents(), {-15, 3, 1}); });
+    });
+    support::expect_refused("conv: scale: expected shape (6)", [&] { with([&](auto& x) { x.scale = x.scale.slice(0, 0, 5); }); });
+    support::expect_refused("conv: shift: the pointer is not aligned", [&] {
+      with([&](auto& x) { x.shift = {reinterpret_cast<float*>(reinterpret_cast<char*>(shift.data()) + 1), {Size{6}}}; });
+    });
+    support::expect_refused("conv: out: overlaps second map", [&] { call(good, weight, {more.data(), {20, 2}}); });
+    kernels::conv_general<float, float, Dev>(ctx.stream(), {.first = View<float const, 3, Dev>(nullptr, {0, 5, 3})}, Window::same(3, 0, 5),
+                                             support::input(weight.view().slice(1, 0, 27)), {}, {nullptr, {0, 2}});  // nothing
   });
 }
 

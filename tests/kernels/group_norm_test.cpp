@@ -4,7 +4,7 @@
 
 #include <mgm/kernels/norm/group_norm.cuh>
 
-#include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -97,6 +97,20 @@ TEST(GroupNormArguments, AreRefusedByName) {
     refused(4, scratch.view(), "6 channels do not divide into 4 groups");
     refused(0, scratch.view(), "do not divide into 0 groups");
     refused(3, scratch.view(), "scratch: expected shape (1, 3)");
+    auto out = ctx.template empty<float>(x.extents());
+    auto const call = [&](auto x_, auto gain_, auto bias_, View<float, 2, Dev> out_) {
+      kernels::group_norm<float, Dev>(ctx.stream(), x_, 2, gain_, bias_, 1e-5f, false, scratch.view(), out_);
+    };
+    auto const rows = support::input(x);
+    auto const channels = support::input(v);
+    support::expect_bad_views_refused("group_norm: x", rows, [&](auto bad) { call(bad, channels, channels, out); });
+    support::expect_bad_views_refused("group_norm: gain", channels, [&](auto bad) { call(rows, bad, channels, out); });
+    support::expect_bad_views_refused("group_norm: bias", channels, [&](auto bad) { call(rows, channels, bad, out); });
+    support::expect_bad_views_refused("group_norm: out", out.view(), [&](auto bad) { call(rows, channels, channels, bad); });
+    support::expect_refused("group_norm: out: overlaps x", [&] {
+      kernels::group_norm<float, Dev>(ctx.stream(), rows.slice(0, 0, 2), 2, channels, channels, 1e-5f, false, scratch.view(),
+                                      x.view().slice(0, 1, 2));
+    });
   });
 }
 

@@ -3,7 +3,7 @@
 
 #include <mgm/kernels/conv/unfold.cuh>
 
-#include "support/device.hpp"
+#include "support/refusals.hpp"
 
 namespace {
 
@@ -46,6 +46,23 @@ TYPED_TEST(Unfold, EveryTapIsCopied) {
           ASSERT_EQ(float(got.view()(i, j)), want) << h << "x" << w << "x" << c << " at " << i << ", " << j;
         }
     });
+  });
+}
+
+TEST(UnfoldArguments, AreRefusedByName) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    auto map = ctx.template empty<float>(Extents{Size{3}, Size{4}, Size{2}}),
+         out = ctx.template empty<float>(Extents{Size{12}, Size{18}, Size{1}});
+    View<float, 2, Dev> const rows(out.data(), {12, 18});
+    auto const call = [&](View<float const, 3, Dev> x, Size first, View<float, 2, Dev> to) {
+      kernels::unfold<float, Dev>(ctx.stream(), {.first = x}, Window::same(3, 3, 4), first, to);
+    };
+    support::expect_bad_views_refused("unfold: map", support::input(map), [&](auto bad) { call(bad, 0, rows); });
+    support::expect_bad_views_refused("unfold: out", rows, [&](auto bad) { call(map, 0, bad); });
+    support::expect_refused("unfold: out: expected shape (*, 18)", [&] { call(map, 0, rows.slice(1, 0, 17)); });
+    support::expect_refused("unfold: pixels 1 to 13, but the window makes 12", [&] { call(map, 1, rows); });
+    support::expect_refused("unfold: out: overlaps map", [&] { call(map, 0, {map.data(), {1, 18}}); });
+    call(map, 12, {nullptr, {0, 18}});  // nothing
   });
 }
 
