@@ -136,7 +136,7 @@ void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, V
 
 struct AttentionMergeTraits {
   static constexpr int kThreads = 128;  // channels at a time; not measured yet
-  static constexpr int kRegisters = 96;  // of a thread, at most: nvcc-gate
+  static constexpr int kRegisters = 64;  // of a thread, at most: nvcc-gate
 };
 
 /// One block a row: the states of its splits, in order.

@@ -18,7 +18,7 @@ template <int kSteps_>
 struct AttentionGeneralTraits {
   static constexpr int kSteps = kSteps_, kWidth = 32 * kSteps, kSlice = 64;                         // channels of keys staged at a time
   static constexpr int kRows = 4, kWarps = 4, kThreads = 32 * kWarps;                               // not measured yet
-  static constexpr int kRegisters = 255;                                                            // of a thread, at most: nvcc-gate
+  static constexpr int kRegisters = 168;                                                            // of a thread, at most: nvcc-gate
   struct Shared {
     alignas(16) float q[kWarps][kWidth][kRows];         // a warp's rows side by side: one access brings all
     alignas(16) float p[kWarps][simt::kWarp][kRows];

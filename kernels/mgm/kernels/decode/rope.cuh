@@ -13,7 +13,7 @@ namespace mgm::inline v0::kernels {
 
 struct RopeTraits {
   static constexpr int kThreads = 256;  // not measured yet
-  static constexpr int kRegisters = 96;  // of a thread, at most: nvcc-gate
+  static constexpr int kRegisters = 48;  // of a thread, at most: nvcc-gate
 };
 
 /// Pair `pair` of x (T, heads, d), counted over tokens, heads and halves, is turned and written to the same place of `out`, which may be x.
