@@ -13,10 +13,10 @@ struct MapSource {
   bool silu = false;                           ///< act is SiLU; needs scale and shift
 
   /// Whether it is one map as it lies.
-  [[nodiscard]] constexpr bool plain() const { return second.data() == nullptr && scale.data() == nullptr; }
-  [[nodiscard]] constexpr Size rows() const { return first.extent(0); }
-  [[nodiscard]] constexpr Size cols() const { return first.extent(1); }
-  [[nodiscard]] constexpr Size channels() const { return first.extent(2) + (second.data() != nullptr ? second.extent(2) : 0); }
+  [[nodiscard]] MGM_HD constexpr bool plain() const { return second.data() == nullptr && scale.data() == nullptr; }
+  [[nodiscard]] MGM_HD constexpr Size rows() const { return first.extent(0); }
+  [[nodiscard]] MGM_HD constexpr Size cols() const { return first.extent(1); }
+  [[nodiscard]] MGM_HD constexpr Size channels() const { return first.extent(2) + (second.data() != nullptr ? second.extent(2) : 0); }
 };
 
 }  // namespace mgm::inline v0
