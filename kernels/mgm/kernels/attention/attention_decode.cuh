@@ -22,7 +22,7 @@ struct AttentionDecodeTraits {
   static constexpr int kKeys = simt::kWarp;
   static constexpr int kWarps = kBytes <= 256 ? 4 : kBytes <= 512 ? 2 : 1;            // 64 KB of keys and values a block; not measured yet
   static constexpr int kThreads = 32 * kWarps, kSplit = kKeys * kWarps, kPairs = kWidth / 64;
-  static constexpr int kRegisters = 255;                                              // of a thread, at most: nvcc-gate
+  static constexpr int kRegisters = 168;                                              // of a thread, at most: nvcc-gate
   static constexpr int kPitch = kWidth + kVec;                                        // an odd count of 16-byte columns: no bank conflicts
   struct Tiles {
     T k[kWarps][kKeys][kPitch], v[kWarps][kKeys][kPitch];

@@ -20,7 +20,7 @@ template <int kM_, int kN_, int kK_, int kStages_, int kWarpsM_, int kWarpsN_, i
 struct GemmMmaTraits {
   static constexpr int kM = kM_, kN = kN_, kK = kK_, kStages = kStages_, kWarpsM = kWarpsM_, kWarpsN = kWarpsN_, kBlocks = kBlocks_;
   static constexpr int kWarpM = kM / kWarpsM, kWarpN = kN / kWarpsN, kWarps = kWarpsM * kWarpsN, kThreads = 32 * kWarps;
-  static constexpr int kRegisters = 168;                             // of a thread, at most: nvcc-gate
+  static constexpr int kRegisters = 128;                             // of a thread, at most: nvcc-gate
   static constexpr int kPartsM = kWarpM / 16, kPartsN = kWarpN / 8;  // instructions that a warp's part takes for 16 of K
   static constexpr int kShared = kStages * (kM + kN) * kK * 2;       // bytes
   static_assert(kWarpM % 16 == 0 && kWarpN % 16 == 0 && kK % 16 == 0 && kStages >= 2);
