@@ -8,14 +8,16 @@ namespace mgm::inline v0::cpu::MGM_ISA {
 inline constexpr Size kBandBytes = Size{8} << 20, kTapUnits = 640;  // of a block of the sum: a tile's pixels stay in L1, columns in L2
 inline constexpr int kMostTaps = 64;                                // of a block
 
-template <class T, class TOut>
+/// TW, of the weights, is T, or what the band holds.
+template <class T, class TOut, class TW>
 struct Conv {
   using P = std::conditional_t<kPairs<T>, bf16, float>;  // what the band holds
   MapSource<T, Cpu> const& x;
   Window const& window;
-  View<T const, 2, Cpu> w;
+  View<TW const, 2, Cpu> w;
   Epilogue<T, Cpu> const& e;
   View<TOut, 2, Cpu> out;
+  Size gap;                  // rows of `out` between those of one output row and those of the next
   Size units, pixel, width;  // units of a pixel; words from pixel to pixel; pixels in a row of the band
   Size across;               // tiles in an output row
   std::uint32_t* band;
@@ -79,8 +81,8 @@ struct Conv {
                                      tile, !begins);
             if (!ends) continue;
             Size const n = p * kCols, cols = out.extent(1) - n;
-            write_tile<T, TOut>(tile, here, static_cast<int>(cols < kCols ? cols : kCols), (first_row + y) * window.out_cols + x0, n, e,
-                                out);
+            write_tile<T, TOut>(tile, here, static_cast<int>(cols < kCols ? cols : kCols), (first_row + y) * (window.out_cols + gap) + x0,
+                                n, e, out);
           }
         }
       }
@@ -92,16 +94,16 @@ struct BandTask {
   void operator()(Size i) const { conv.pack_row(i); }
 };
 
-template <class T, class TOut>
-void conv(Executor const& ex, MapSource<T, Cpu> const& x, Window const& window, View<T const, 2, Cpu> w, Epilogue<T, Cpu> const& e,
-          View<TOut, 2, Cpu> out) {
-  using C = Conv<T, TOut>;
+template <class T, class TOut, class TW = T>
+void conv(Executor const& ex, MapSource<T, Cpu> const& x, Window const& window, View<TW const, 2, Cpu> w, Epilogue<T, Cpu> const& e,
+          View<TOut, 2, Cpu> out, Size gap) {
+  using C = Conv<T, TOut, TW>;
   Size const threads = ex.threads ? ex.threads->concurrency() : 1, all_rows = window.out_rows, cols = window.out_cols;
   if (out.count() == 0) return;
   Size const units = (x.channels() + kPerUnit<T> - 1) / kPerUnit<T>;
   Size const lines = (units + 15) / 16;
   Size const pixel = (lines % 2 ? lines : lines + 1) * 16;  // an odd number of cache lines: neighbours fall into different sets of L1
-  C c{x, window, w, e, out, units, pixel, (cols - 1) * window.stride + window.side, (cols + kRows - 1) / kRows, nullptr, 0, 0, 1, 1};
+  C c{x, window, w, e, out, gap, units, pixel, (cols - 1) * window.stride + window.side, (cols + kRows - 1) / kRows, nullptr, 0, 0, 1, 1};
   // Bands of about 8 MiB, or of 384 pixels, which repay the packing of W.
   Size const row_bytes = window.stride * c.width * pixel * 4, least = (384 + cols - 1) / cols;
   Size block = kBandBytes / row_bytes;
