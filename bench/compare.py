@@ -194,13 +194,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=60, help="no round begins that would end later")
     parser.add_argument("--f32-rounds", type=int, default=1000, help="rounds in which PyTorch runs in f32 too, the first ones")
+    parser.add_argument("--bf16-rounds", type=int, default=1000, help="the same of bf16: few where the processor has no bf16 products")
     args = parser.parse_args()
     wanted = args.only.split(",")
     for stage in wanted:
         if stage not in ("model", *DIFFUSION):
             sys.exit(f"--only: '{stage}' is no stage; there are model, {', '.join(DIFFUSION)}")
     stages = [stage for stage in DIFFUSION if stage in wanted]
-    start, rounds, lengths = time.monotonic(), [], {}  # of rounds with and without f32
+    start, rounds, lengths = time.monotonic(), [], {}  # of rounds, by which of PyTorch's types run
     try:
         import torch
         version = torch.__version__
@@ -219,12 +220,12 @@ def main():
         for who in ("ours", "bf16", "f32"):
             os.mkdir(f"{folder}/{who}")
         for i in range(args.rounds):
-            kind = i < args.f32_rounds
+            kind = (i < args.bf16_rounds, i < args.f32_rounds)
             if i > 0 and time.monotonic() - start + lengths.get(kind, 0) > 60 * args.minutes:
                 break
             begin, load = time.monotonic(), os.getloadavg()[0]
             dump = (lambda who: f"{folder}/{who}") if i == 0 else (lambda who: None)
-            dtypes = () if not version else ("bf16", "f32") if kind else ("bf16",)
+            dtypes = [d for d, runs in zip(("bf16", "f32"), kind) if version and runs]
             entry = {who: {} for who in ("ours", *dtypes)}
             if "model" in wanted:
                 b = run_ours(args.ours, "vision|mining|prefill|decode|weights", dump("ours"))

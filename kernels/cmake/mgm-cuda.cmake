@@ -9,7 +9,7 @@
 set(MGM_CUDA_ARCHITECTURES "80;90a-real")
 
 # the folders' families of launchers: kernels/mgm/kernels/instances/<family>.hpp
-set(MGM_CUDA_FAMILIES norm gemm attention mining mixture conv elementwise)
+set(MGM_CUDA_FAMILIES norm gemm attention mining mixture conv diffusion elementwise)
 
 # mgm_vendor_libraries()
 #
