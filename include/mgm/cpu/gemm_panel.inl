@@ -43,6 +43,8 @@ MGM_NOINLINE void pack_rows(T const* p, Size stride, int rows, Size k, int width
       Size const left = k - at;
       if (left >= kStep && here == kLanes) {
         MGM_SIMD_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = load_units(source + i * stride);
+      } else if (left >= kStep && here == kRows) {  // a whole panel of A
+        MGM_SIMD_UNROLL for (int i = 0; i < kLanes; ++i) r[i] = i < kRows ? load_units(source + i * stride) : U{};
       } else {
         for (int i = 0; i < kLanes; ++i) {
           if (i >= here) r[i] = U{};
@@ -51,7 +53,7 @@ MGM_NOINLINE void pack_rows(T const* p, Size stride, int rows, Size k, int width
       }
       transpose(r);
       Size const units = left >= kStep ? kLanes : (left + kPerUnit<T> - 1) / kPerUnit<T>;
-      if (units == kLanes && lanes == kLanes) {
+      if (units == kLanes && (lanes == kLanes || (width < kLanes && left > kStep))) {  // what a narrow row spills the next one overwrites
         MGM_SIMD_UNROLL for (int i = 0; i < kLanes; ++i) *reinterpret_cast<Um*>(to + i * width) = r[i];
       } else {
         U spilled[kLanes];
