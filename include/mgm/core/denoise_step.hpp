@@ -41,8 +41,9 @@ MGM_HD constexpr void advance(DenoiseStep const& s, float m, float noise, Denois
   for (int k = 0; k < 3; ++k) sum += s.past[k + 1] * static_cast<double>(at.past[k]);
   double clean = s.data_x * x + s.data_m * sum;
   if (s.clip > 0) clean = clean > s.clip ? s.clip : clean < -s.clip ? -s.clip : clean;
-  double next = s.keep * x + s.model * sum + s.before * static_cast<double>(at.data) + s.noise * static_cast<double>(noise);
+  double next = s.keep * x + s.model * sum + s.before * static_cast<double>(at.data);
   if (s.data != 0) next += s.data * clean;  // where it has no part it may be infinite
+  next += s.noise * static_cast<double>(noise);
   at.started = before, at.data = static_cast<float>(clean), at.x = static_cast<float>(next);
   if (s.stored) at.past[2] = at.past[1], at.past[1] = at.past[0], at.past[0] = m;
 }
