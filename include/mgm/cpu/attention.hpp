@@ -2,6 +2,7 @@
 #pragma once
 #include <type_traits>
 
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
 #include <mgm/cpu/gemv.hpp>
@@ -24,5 +25,11 @@ void attention(Executor const& ex, View<T const, 3, Cpu> q, View<T const, 3, Cpu
   if constexpr (std::is_same_v<T, bf16>) MGM_SIMD_CALL_BF16(ex.isa, attend<T>(ex, q, k, v, scale, causal, out));
   else MGM_SIMD_CALL(ex.isa, attend<T>(ex, q, k, v, scale, causal, out));
 }
+
+#define MGM_CPU_ATTENTION(TEMPLATE, T, Dev)                                                                                  \
+  TEMPLATE void attention<T>(Executor const&, View<T const, 3, Dev>, View<T const, 3, Dev>, View<T const, 3, Dev>, float, bool, \
+                             View<T, 3, Dev>);
+#define MGM_CPU_ATTENTION_16(TEMPLATE, T, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_ATTENTION)
 
 }  // namespace mgm::inline v0::cpu

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
 #include <mgm/cpu/elementwise.hpp>
@@ -55,5 +56,11 @@ void depthwise_conv7_norm(Executor const& ex, In<T, 3> x, In<T, 2> weight, In<T,
                           Out<T, 3> out) {
   detail::conv7<T>(ex, x, weight, bias.data(), gain.data(), norm_bias.data(), eps, out);
 }
+
+#define MGM_CPU_DEPTHWISE(TEMPLATE, T, Dev)                                                                                    \
+  TEMPLATE void depthwise_conv7_norm<T>(Executor const&, In<T, 3, Dev>, In<T, 2, Dev>, In<T, 1, Dev>, In<T, 1, Dev>, In<T, 1, Dev>, \
+                                        float, Out<T, 3, Dev>);
+#define MGM_CPU_DEPTHWISE_16(TEMPLATE, T, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_DEPTHWISE)
 
 }  // namespace mgm::inline v0::cpu

@@ -1,6 +1,7 @@
 /// Matrix products on the CPU: panels, register tiles, blocks for L1 and L2, epilogue at the store. Weights are read as they are stored.
 #pragma once
 #include <mgm/core/epilogue.hpp>
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
 #include <mgm/cpu/gemv.hpp>
@@ -29,5 +30,12 @@ void gemm_nn(Executor const& ex, View<T const, 2, Cpu> a, View<T const, 2, Cpu> 
   if constexpr (std::is_same_v<T, bf16>) MGM_SIMD_CALL_BF16(ex.isa, gemm<T, TOut, false>(ex, a, w, e, out));
   else MGM_SIMD_CALL(ex.isa, gemm<T, TOut, false>(ex, a, w, e, out));
 }
+
+#define MGM_CPU_GEMM_INTO(TEMPLATE, T, TOut, Dev)                                                                                        \
+  TEMPLATE void gemm_nt<T, TOut>(Executor const&, View<T const, 2, Dev>, View<T const, 2, Dev>, Epilogue<T, Dev> const&, View<TOut, 2, Dev>); \
+  TEMPLATE void gemm_nn<T, TOut>(Executor const&, View<T const, 2, Dev>, View<T const, 2, Dev>, Epilogue<T, Dev> const&, View<TOut, 2, Dev>);
+#define MGM_CPU_GEMM(TEMPLATE, T, Dev) MGM_CPU_GEMM_INTO(TEMPLATE, T, T, Dev)
+#define MGM_CPU_GEMM_16(TEMPLATE, T, Dev) MGM_CPU_GEMM_INTO(TEMPLATE, T, float, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_GEMM)
 
 }  // namespace mgm::inline v0::cpu

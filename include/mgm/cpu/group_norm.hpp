@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
 #include <mgm/cpu/rows.hpp>
@@ -65,5 +66,10 @@ void group_norm(Executor const& ex, In<T, 2> x, Size groups, In<T, 1> gain, In<T
   for_rows(ex, x.extent(0), 4 * channels,
            [&](Size n) { MGM_SIMD_CALL(ex.isa, affine_row(x.row(n), scale, shift, silu, channels, out.row(n))); });
 }
+
+#define MGM_CPU_GROUP_NORM(TEMPLATE, T, Dev) \
+  TEMPLATE void group_norm<T>(Executor const&, In<T, 2, Dev>, Size, In<T, 1, Dev>, In<T, 1, Dev>, float, bool, Out<T, 2, Dev>);
+#define MGM_CPU_GROUP_NORM_16(TEMPLATE, T, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_GROUP_NORM)
 
 }  // namespace mgm::inline v0::cpu

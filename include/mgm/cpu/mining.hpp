@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/mining.hpp>
 #include <mgm/cpu/mining_statistics.hpp>
 #include <mgm/cpu/softmax.hpp>
@@ -137,5 +138,12 @@ void mining(Executor const& ex, View<float const, 2> u, MiningGrid grid, std::sp
     }
   });
 }
+
+#define MGM_CPU_MINING(TEMPLATE, T, Dev)                                                                                             \
+  TEMPLATE void mining<T>(Executor const&, View<float const, 2, Dev>, MiningGrid, std::span<MiningStage<T, Dev> const>,               \
+                          View<float const, 2, Dev>, View<float const, 2, Dev>, float, In<T, 1, Dev>, In<T, 1, Dev>, Out<T, 2, Dev>, \
+                          View<float, 2, Dev>);
+#define MGM_CPU_MINING_16(TEMPLATE, T, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_MINING)
 
 }  // namespace mgm::inline v0::cpu

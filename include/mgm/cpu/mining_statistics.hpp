@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/mining.hpp>
 #include <mgm/cpu/rows.hpp>
@@ -127,5 +128,10 @@ void mining_statistics(Executor const& ex, std::span<MiningStage<T> const> stage
     }
   });
 }
+
+#define MGM_CPU_MINING_STATISTICS(TEMPLATE, T, Dev) \
+  TEMPLATE void mining_statistics<T>(Executor const&, std::span<MiningStage<T, Dev> const>, float, View<float, 2, Dev>, View<float, 2, Dev>);
+#define MGM_CPU_MINING_STATISTICS_16(TEMPLATE, T, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_MINING_STATISTICS)
 
 }  // namespace mgm::inline v0::cpu

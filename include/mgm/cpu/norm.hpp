@@ -1,5 +1,6 @@
 /// Normalisation over the last axis. Statistics and arithmetic are float whatever T is; one row is never split between threads.
 #pragma once
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
 #include <mgm/cpu/rows.hpp>
@@ -27,5 +28,11 @@ void rms_norm(Executor const& ex, In<T, 2> x, In<T, 1> gain, float eps, float of
     MGM_SIMD_CALL(ex.isa, rms_norm_row(x.row(n), gain.data(), eps, offset, x.extent(1), out.row(n)));
   });
 }
+
+#define MGM_CPU_NORM(TEMPLATE, T, Dev)                                                                                  \
+  TEMPLATE void layer_norm<T>(Executor const&, In<T, 2, Dev>, In<T, 1, Dev>, In<T, 1, Dev>, float, Out<T, 2, Dev>);    \
+  TEMPLATE void rms_norm<T>(Executor const&, In<T, 2, Dev>, In<T, 1, Dev>, float, float, Out<T, 2, Dev>);
+#define MGM_CPU_NORM_16(TEMPLATE, T, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_NORM)
 
 }  // namespace mgm::inline v0::cpu

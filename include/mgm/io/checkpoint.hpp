@@ -131,7 +131,7 @@ namespace detail {
 [[nodiscard]] inline std::string name_list(std::vector<std::string> const& names) {
   std::string out;
   for (std::size_t i = 0; i < names.size() && i < 20; ++i)
-    out += text(i ? ", " : "", names[i].size() > 200 ? names[i].substr(0, 200) + "..." : names[i]);
+    out += text(i ? ", " : "", std::string_view(names[i]).substr(0, 200), names[i].size() > 200 ? "..." : "");
   return names.size() > 20 ? text(out, " and ", names.size() - 20, " more") : out;
 }
 }  // namespace detail

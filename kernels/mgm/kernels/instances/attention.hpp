@@ -1,15 +1,15 @@
-/// Attention and rotary positions, as programs call them on Cuda.
+/// Attention and rotary positions, compiled apart.
 #pragma once
 #include <mgm/kernels/attention/attention.cuh>
 #include <mgm/kernels/decode/rope.cuh>
 #include <mgm/kernels/instances/instances.hpp>
 
-#define MGM_ATTENTION(TEMPLATE, T)                                                                                                 \
-  TEMPLATE void attention<T, Cuda>(simt::Stream<Cuda>, bool, In<T, 3, Cuda>, In<T, 3, Cuda>, In<T, 3, Cuda>, float, bool,          \
-                                   std::type_identity_t<View<float, 1, Cuda>>, Out<T, 3, Cuda>);                                   \
-  TEMPLATE void rope<T, Cuda>(simt::Stream<Cuda>, Out<T, 3, Cuda>, In<float, 3, Cuda>);                                            \
-  TEMPLATE void rope_append<T, Cuda>(simt::Stream<Cuda>, Out<T, 3, Cuda>, In<T, 3, Cuda>, In<T, 3, Cuda>, In<float, 3, Cuda>,      \
-                                     std::type_identity_t<View<T, 3, Cuda>>, std::type_identity_t<View<T, 3, Cuda>>);
-#define MGM_ATTENTION_16(TEMPLATE, T)
+#define MGM_ATTENTION(TEMPLATE, T, Dev)                                                                                                 \
+  TEMPLATE void attention<T, Dev>(simt::Stream<Dev>, bool, In<T, 3, Dev>, In<T, 3, Dev>, In<T, 3, Dev>, float, bool,          \
+                                   std::type_identity_t<View<float, 1, Dev>>, Out<T, 3, Dev>);                                   \
+  TEMPLATE void rope<T, Dev>(simt::Stream<Dev>, Out<T, 3, Dev>, In<float, 3, Dev>);                                            \
+  TEMPLATE void rope_append<T, Dev>(simt::Stream<Dev>, Out<T, 3, Dev>, In<T, 3, Dev>, In<T, 3, Dev>, In<float, 3, Dev>,      \
+                                     std::type_identity_t<View<T, 3, Dev>>, std::type_identity_t<View<T, 3, Dev>>);
+#define MGM_ATTENTION_16(TEMPLATE, T, Dev)
 
 MGM_DECLARE_INSTANCES(MGM_ATTENTION)

@@ -1,4 +1,4 @@
-/// Convolutions, patches, and the depthwise convolution with its norm, as programs call them on Cuda.
+/// Convolutions, patches, and the depthwise convolution with its norm, compiled apart.
 #pragma once
 #include <mgm/kernels/conv/conv_general.cuh>
 #include <mgm/kernels/conv/depthwise_norm.cuh>
@@ -8,19 +8,19 @@
 #include <mgm/kernels/conv/unfold.cuh>
 #include <mgm/kernels/instances/instances.hpp>
 
-#define MGM_CONV_INTO(TEMPLATE, T, TOut)                                                                                               \
-  TEMPLATE void conv_general<T, TOut, Cuda>(simt::Stream<Cuda>, std::type_identity_t<MapSource<T, Cuda>> const&, Window const&,        \
-                                            In<T, 2, Cuda>, Epilogue<T, Cuda> const&, Out<TOut, 2, Cuda>);
-#define MGM_CONV(TEMPLATE, T)                                                                                                          \
-  MGM_CONV_INTO(TEMPLATE, T, T)                                                                                                        \
-  TEMPLATE void unfold<T, Cuda>(simt::Stream<Cuda>, std::type_identity_t<MapSource<T, Cuda>> const&, Window const&, Size,              \
-                                Out<T, 2, Cuda>);                                                                                      \
-  TEMPLATE void patches<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, Size, Out<T, 2, Cuda>);                                           \
-  TEMPLATE void norm_patches<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, In<T, 1, Cuda>, In<T, 1, Cuda>, float, Size, Out<T, 2, Cuda>); \
-  TEMPLATE void depthwise_conv7_norm<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, In<T, 2, Cuda>, In<T, 1, Cuda>, In<T, 1, Cuda>,      \
-                                              In<T, 1, Cuda>, float, Out<T, 3, Cuda>);                                                 \
-  TEMPLATE void depthwise_conv7_norm_tuned<T, Cuda>(simt::Stream<Cuda>, In<T, 3, Cuda>, In<T, 2, Cuda>, In<T, 1, Cuda>,                \
-                                                    In<T, 1, Cuda>, In<T, 1, Cuda>, float, Out<T, 3, Cuda>);
-#define MGM_CONV_16(TEMPLATE, T) MGM_CONV_INTO(TEMPLATE, T, float)
+#define MGM_CONV_INTO(TEMPLATE, T, TOut, Dev)                                                                                               \
+  TEMPLATE void conv_general<T, TOut, Dev>(simt::Stream<Dev>, std::type_identity_t<MapSource<T, Dev>> const&, Window const&,        \
+                                            In<T, 2, Dev>, Epilogue<T, Dev> const&, Out<TOut, 2, Dev>);
+#define MGM_CONV(TEMPLATE, T, Dev)                                                                                                          \
+  MGM_CONV_INTO(TEMPLATE, T, T, Dev)                                                                                                        \
+  TEMPLATE void unfold<T, Dev>(simt::Stream<Dev>, std::type_identity_t<MapSource<T, Dev>> const&, Window const&, Size,              \
+                                Out<T, 2, Dev>);                                                                                      \
+  TEMPLATE void patches<T, Dev>(simt::Stream<Dev>, In<T, 3, Dev>, Size, Out<T, 2, Dev>);                                           \
+  TEMPLATE void norm_patches<T, Dev>(simt::Stream<Dev>, In<T, 3, Dev>, In<T, 1, Dev>, In<T, 1, Dev>, float, Size, Out<T, 2, Dev>); \
+  TEMPLATE void depthwise_conv7_norm<T, Dev>(simt::Stream<Dev>, In<T, 3, Dev>, In<T, 2, Dev>, In<T, 1, Dev>, In<T, 1, Dev>,      \
+                                              In<T, 1, Dev>, float, Out<T, 3, Dev>);                                                 \
+  TEMPLATE void depthwise_conv7_norm_tuned<T, Dev>(simt::Stream<Dev>, In<T, 3, Dev>, In<T, 2, Dev>, In<T, 1, Dev>,                \
+                                                    In<T, 1, Dev>, In<T, 1, Dev>, float, Out<T, 3, Dev>);
+#define MGM_CONV_16(TEMPLATE, T, Dev) MGM_CONV_INTO(TEMPLATE, T, float, Dev)
 
 MGM_DECLARE_INSTANCES(MGM_CONV)

@@ -1,18 +1,18 @@
-/// The mixture of experts, as programs call it on Cuda.
+/// The mixture of experts, compiled apart.
 #pragma once
 #include <mgm/kernels/decode/mixture.cuh>
 #include <mgm/kernels/gemm/gemm_grouped.cuh>
 #include <mgm/kernels/instances/instances.hpp>
 
-#define MGM_MIXTURE(TEMPLATE, T)                                                                                                        \
-  TEMPLATE void mixture_decode<T, Cuda>(simt::Stream<Cuda>, In<T, 2, Cuda>, View<int const, 2, Cuda>, View<float const, 2, Cuda>,       \
-                                        View<ExpertWeights<T> const, 1, Cuda>, Activation, Out<T, 3, Cuda>, In<T, 2, Cuda>,             \
-                                        Out<T, 2, Cuda>);                                                                               \
-  TEMPLATE void mixture_combine<T, Cuda>(simt::Stream<Cuda>, In<T, 2, Cuda>, View<int const, 2, Cuda>, View<float const, 2, Cuda>,      \
-                                         In<T, 2, Cuda>, Out<T, 2, Cuda>);
-#define MGM_MIXTURE_16(TEMPLATE, T)                                                                                                      \
-  TEMPLATE void gemm_grouped<GemmMmaSmall, T, T, Cuda>(simt::Stream<Cuda>, In<T, 2, Cuda>, View<int const, 1, Cuda>,                    \
-                                                       View<int const, 1, Cuda>, View<T const* const, 1, Cuda>, Epilogue<T, Cuda> const&, \
-                                                       Out<T, 2, Cuda>);
+#define MGM_MIXTURE(TEMPLATE, T, Dev)                                                                                                        \
+  TEMPLATE void mixture_decode<T, Dev>(simt::Stream<Dev>, In<T, 2, Dev>, View<int const, 2, Dev>, View<float const, 2, Dev>,       \
+                                        View<ExpertWeights<T> const, 1, Dev>, Activation, Out<T, 3, Dev>, In<T, 2, Dev>,             \
+                                        Out<T, 2, Dev>);                                                                               \
+  TEMPLATE void mixture_combine<T, Dev>(simt::Stream<Dev>, In<T, 2, Dev>, View<int const, 2, Dev>, View<float const, 2, Dev>,      \
+                                         In<T, 2, Dev>, Out<T, 2, Dev>);
+#define MGM_MIXTURE_16(TEMPLATE, T, Dev)                                                                                                      \
+  TEMPLATE void gemm_grouped<GemmMmaSmall, T, T, Dev>(simt::Stream<Dev>, In<T, 2, Dev>, View<int const, 1, Dev>,                    \
+                                                       View<int const, 1, Dev>, View<T const* const, 1, Dev>, Epilogue<T, Dev> const&, \
+                                                       Out<T, 2, Dev>);
 
 MGM_DECLARE_INSTANCES(MGM_MIXTURE)

@@ -1,4 +1,4 @@
-/// Launchers that no element type parametrises, as programs call them on Cuda; listed as MGM_UNTYPED(TEMPLATE) and defined once.
+/// Launchers that no element type parametrises, compiled apart; listed as MGM_UNTYPED(TEMPLATE) and defined once.
 #pragma once
 #include <mgm/kernels/decode/route.cuh>
 #include <mgm/kernels/decode/sampling.cuh>
@@ -6,29 +6,32 @@
 #include <mgm/kernels/pixels/bilinear.cuh>
 #include <mgm/kernels/pixels/resize.cuh>
 
-#define MGM_UNTYPED(TEMPLATE)                                                                                                           \
-  TEMPLATE void route<Cuda>(simt::Stream<Cuda>, In<float, 2, Cuda>, View<int, 2, Cuda>, Out<float, 2, Cuda>);                           \
-  TEMPLATE void route_lists<Cuda>(simt::Stream<Cuda>, View<int const, 2, Cuda>, View<int, 1, Cuda>, View<int, 1, Cuda>,                 \
-                                  View<int, 2, Cuda>);                                                                                  \
-  TEMPLATE void sample<Cuda>(simt::Stream<Cuda>, In<float, 2, Cuda>, SamplingRule const&, View<std::int64_t const, 1, Cuda>,            \
-                             View<SampledToken, 1, Cuda>);                                                                              \
-  TEMPLATE void resize_across<Cuda>(simt::Stream<Cuda>, View<std::uint8_t const, 3, Cuda>, ChannelOrder, ResizeAxis<Cuda> const&,       \
-                                    ResizeMargin<Cuda> const&, View<std::uint8_t, 3, Cuda>);                                            \
-  TEMPLATE void resize_across<Cuda>(simt::Stream<Cuda>, View<std::uint8_t const, 3, Cuda>, ChannelOrder, ResizeAxis<Cuda> const&,       \
-                                    ResizeMargin<Cuda> const&, View<float const, 2, Cuda>, View<float, 3, Cuda>);                       \
-  TEMPLATE void resize_down<Cuda>(simt::Stream<Cuda>, View<std::uint8_t const, 3, Cuda>, ChannelOrder, ResizeAxis<Cuda> const&,         \
-                                  ResizeMargin<Cuda> const&, View<std::uint8_t, 3, Cuda>);                                              \
-  TEMPLATE void resize_down<Cuda>(simt::Stream<Cuda>, View<std::uint8_t const, 3, Cuda>, ChannelOrder, ResizeAxis<Cuda> const&,         \
-                                  ResizeMargin<Cuda> const&, View<float const, 2, Cuda>, View<float, 3, Cuda>);                         \
-  TEMPLATE void bilinear<Cuda>(simt::Stream<Cuda>, In<float, 4, Cuda>, int, BilinearAxis<Cuda> const&, Out<float, 4, Cuda>, int);
+#define MGM_UNTYPED(TEMPLATE, Dev)                                                                                                           \
+  TEMPLATE void route<Dev>(simt::Stream<Dev>, In<float, 2, Dev>, View<int, 2, Dev>, Out<float, 2, Dev>);                           \
+  TEMPLATE void route_lists<Dev>(simt::Stream<Dev>, View<int const, 2, Dev>, View<int, 1, Dev>, View<int, 1, Dev>,                 \
+                                  View<int, 2, Dev>);                                                                                  \
+  TEMPLATE void sample<Dev>(simt::Stream<Dev>, In<float, 2, Dev>, SamplingRule const&, View<std::int64_t const, 1, Dev>,            \
+                             View<SampledToken, 1, Dev>);                                                                              \
+  TEMPLATE void resize_across<Dev>(simt::Stream<Dev>, View<std::uint8_t const, 3, Dev>, ChannelOrder, ResizeAxis<Dev> const&,       \
+                                    ResizeMargin<Dev> const&, View<std::uint8_t, 3, Dev>);                                            \
+  TEMPLATE void resize_across<Dev>(simt::Stream<Dev>, View<std::uint8_t const, 3, Dev>, ChannelOrder, ResizeAxis<Dev> const&,       \
+                                    ResizeMargin<Dev> const&, View<float const, 2, Dev>, View<float, 3, Dev>);                       \
+  TEMPLATE void resize_down<Dev>(simt::Stream<Dev>, View<std::uint8_t const, 3, Dev>, ChannelOrder, ResizeAxis<Dev> const&,         \
+                                  ResizeMargin<Dev> const&, View<std::uint8_t, 3, Dev>);                                              \
+  TEMPLATE void resize_down<Dev>(simt::Stream<Dev>, View<std::uint8_t const, 3, Dev>, ChannelOrder, ResizeAxis<Dev> const&,         \
+                                  ResizeMargin<Dev> const&, View<float const, 2, Dev>, View<float, 3, Dev>);                         \
+  TEMPLATE void bilinear<Dev>(simt::Stream<Dev>, In<float, 4, Dev>, int, BilinearAxis<Dev> const&, Out<float, 4, Dev>, int);
 
-#if defined(__CUDACC__)
-#  define MGM_DEFINE_UNTYPED              \
-    namespace mgm::inline v0::kernels {   \
-    MGM_UNTYPED(template)                 \
-    }
-#else
+/// On Cuda in a .cu, on Simt in a .cpp.
+#define MGM_DEFINE_UNTYPED(DEVICE)    \
+  namespace mgm::inline v0::kernels { \
+  MGM_UNTYPED(template, DEVICE)       \
+  }
+#if !defined(__CUDACC__)
 namespace mgm::inline v0::kernels {
-MGM_UNTYPED(extern template)
+MGM_UNTYPED(extern template, Cuda)
+#if defined(MGM_COMPILED_SIMT)
+MGM_UNTYPED(extern template, Simt)
+#endif
 }
 #endif
