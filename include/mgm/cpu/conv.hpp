@@ -1,5 +1,6 @@
 /// Convolutions over channels-last maps on the CPU, as matrix products whose left operand is never written out.
 #pragma once
+#include <mgm/core/compiled.hpp>
 #include <mgm/core/epilogue.hpp>
 #include <mgm/core/executor.hpp>
 #include <mgm/core/map_source.hpp>
@@ -29,5 +30,12 @@ void conv(Executor const& ex, MapSource<T, Cpu> const& x, Window const& window, 
   else
     MGM_SIMD_CALL(ex.isa, conv_any<T, TOut>(ex, x, window, w, e, out));
 }
+
+#define MGM_CPU_CONV_INTO(TEMPLATE, T, TOut, Dev)                                                                                          \
+  TEMPLATE void conv<T, TOut>(Executor const&, MapSource<T, Dev> const&, Window const&, View<T const, 2, Dev>, Epilogue<T, Dev> const&,    \
+                              View<TOut, 2, Dev>);
+#define MGM_CPU_CONV(TEMPLATE, T, Dev) MGM_CPU_CONV_INTO(TEMPLATE, T, T, Dev)
+#define MGM_CPU_CONV_16(TEMPLATE, T, Dev) MGM_CPU_CONV_INTO(TEMPLATE, T, float, Dev)
+MGM_DECLARE_COMPILED_CPU(MGM_CPU_CONV)
 
 }  // namespace mgm::inline v0::cpu

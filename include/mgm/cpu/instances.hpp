@@ -1,6 +1,7 @@
 /// The processor's kernels that are worth compiling once (core/compiled.hpp): each header of this folder lists its own as MGM_CPU_X.
 #pragma once
 #include <mgm/cpu/attention.hpp>
+#include <mgm/cpu/conv.hpp>
 #include <mgm/cpu/depthwise.hpp>
 #include <mgm/cpu/gemm.hpp>
 #include <mgm/cpu/group_norm.hpp>
@@ -16,6 +17,7 @@
   DEFINE(MGM_CPU_ATTENTION, T, Cpu)         \
   DEFINE(MGM_CPU_NORM, T, Cpu)              \
   DEFINE(MGM_CPU_GROUP_NORM, T, Cpu)        \
+  DEFINE(MGM_CPU_CONV, T, Cpu)              \
   DEFINE(MGM_CPU_DEPTHWISE, T, Cpu)         \
   DEFINE(MGM_CPU_MINING_STATISTICS, T, Cpu) \
   DEFINE(MGM_CPU_MINING, T, Cpu)            \
