@@ -6,74 +6,14 @@
 /// same bits in each run, products of the elements as they are — f32 without tf32 — and sums in float, so no transforms (Winograd's,
 /// Fourier's) either.
 #pragma once
-#include <cudnn.h>
-
 #include <map>
-#include <utility>
+#include <memory>
 #include <vector>
 
 #include <mgm/mem/second_backend.hpp>
-#include <mgm/vendor/library.hpp>
+#include <mgm/vendor/cudnn_descriptor.hpp>
 
 namespace mgm::inline v0::vendor {
-
-namespace detail {
-inline void check(cudnnStatus_t status, char const* call) {
-  require<DeviceError>(status == CUDNN_STATUS_SUCCESS, "cudnn: ", call, " failed: ", cudnnGetErrorString(status));
-}
-inline cudnnDataType_t cudnn_type(Dtype type) {
-  return type == Dtype::f32 ? CUDNN_DATA_FLOAT : type == Dtype::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF;
-}
-}  // namespace detail
-
-/// One of cuDNN's descriptors: made, told what it is attribute by attribute, and finished.
-class CudnnDescriptor {
- public:
-  explicit CudnnDescriptor(cudnnBackendDescriptorType_t type) {
-    detail::check(cudnnBackendCreateDescriptor(type, &handle_), "cudnnBackendCreateDescriptor");
-  }
-  CudnnDescriptor(CudnnDescriptor&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-  CudnnDescriptor& operator=(CudnnDescriptor&& other) noexcept {
-    std::swap(handle_, other.handle_);
-    return *this;
-  }
-  ~CudnnDescriptor() {
-    if (handle_) cudnnBackendDestroyDescriptor(handle_);
-  }
-  template <class V, std::size_t N>
-  CudnnDescriptor& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, V const (&values)[N]) {
-    return set(name, type, values, N);
-  }
-  template <class V>
-  CudnnDescriptor& set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, V const* values, std::size_t count) {
-    detail::check(cudnnBackendSetAttribute(handle_, name, type, static_cast<std::int64_t>(count), values), "cudnnBackendSetAttribute");
-    return *this;
-  }
-  CudnnDescriptor& finish() {
-    detail::check(cudnnBackendFinalize(handle_), "cudnnBackendFinalize");
-    return *this;
-  }
-  /// The same where cuDNN may say that it has no such thing: false.
-  [[nodiscard]] bool try_finish() { return accepted(cudnnBackendFinalize(handle_), "cudnnBackendFinalize"); }
-  /// Up to N values of an attribute; how many there are.
-  template <class V, std::size_t N>
-  [[nodiscard]] std::int64_t get(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, V (&values)[N]) const {
-    std::int64_t count = 0;
-    detail::check(cudnnBackendGetAttribute(handle_, name, type, N, &count, values), "cudnnBackendGetAttribute");
-    return count;
-  }
-  [[nodiscard]] cudnnBackendDescriptor_t handle() const { return handle_; }
-
-  /// False for CUDNN_STATUS_NOT_SUPPORTED and its kinds. Throws DeviceError for what else is no success.
-  static bool accepted(cudnnStatus_t status, char const* call) {
-    if (status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000) return false;
-    detail::check(status, call);
-    return true;
-  }
-
- private:
-  cudnnBackendDescriptor_t handle_ = nullptr;
-};
 
 /// Whom a plan is made for: a handle's device, or one that only its properties stand for (a CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR); the
 /// latter needs no device, and makes plans that are not run here.
@@ -93,11 +33,11 @@ class CudnnPlan {
     if (!is_covered(call.rows, call.window.top, call.window.out_rows, call.window) ||
         !is_covered(call.cols, call.window.left, call.window.out_cols, call.window))
       return {};
-    Graph const graph(target, call, alignment);
+    auto const graph = std::make_shared<Graph>(target, call, alignment);
     for (auto const mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
-      for (CudnnDescriptor const& engine : engines(target, graph.whole, mode))
+      for (CudnnDescriptor& engine : engines(target, graph->whole, mode))
         if (is_exact(engine, call.type))
-          if (auto plan = make(target, engine, most)) return plan;
+          if (CudnnPlan plan(graph, std::move(engine)); plan.finish(target, most)) return plan;
     return {};
   }
   [[nodiscard]] Size workspace() const { return workspace_; }
@@ -225,19 +165,21 @@ class CudnnPlan {
     }
     return true;
   }
-  static std::optional<CudnnPlan> make(CudnnTarget target, CudnnDescriptor const& engine, Size most) {
-    CudnnPlan plan;
-    if (target.handle) plan.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, {target.handle});
-    if (target.properties) plan.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, {target.properties});
-    plan.plan_.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, {engine.handle()});
-    if (!plan.plan_.try_finish()) return {};
+  CudnnPlan(std::shared_ptr<Graph const> graph, CudnnDescriptor engine) : graph_(std::move(graph)), engine_(std::move(engine)) {}
+  /// Whether the engine runs the graph on the target within `most` bytes.
+  bool finish(CudnnTarget target, Size most) {
+    if (target.handle) plan_.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, {target.handle});
+    if (target.properties) plan_.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, {target.properties});
+    plan_.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, {engine_.handle()});
+    if (!plan_.try_finish()) return false;
     std::int64_t bytes[1] = {};
-    (void)plan.plan_.get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, bytes);
-    if (bytes[0] > most) return {};
-    plan.workspace_ = bytes[0];
-    return plan;
+    (void)plan_.get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, bytes);
+    workspace_ = bytes[0];
+    return workspace_ <= most;
   }
 
+  std::shared_ptr<Graph const> graph_;  // what a plan is made of lives as long as it
+  CudnnDescriptor engine_;
   CudnnDescriptor plan_{CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR};
   Size workspace_ = 0;
 };
