@@ -89,7 +89,29 @@ TEST(GenerationPrompt, TheLastCompletePairCounts) {
   EXPECT_EQ(read_generation_prompt("</h> nothing").state, State::none);
   EXPECT_EQ(read_generation_prompt("so <h>endless").state, State::unclosed);
   EXPECT_EQ(read_generation_prompt("<h>one</h> so <h>endless").prompt, "one");
-  EXPECT_EQ(read_generation_prompt("<h>one</h> two</h>").state, State::none);  // nothing opens the last `</h>`
+  EXPECT_EQ(read_generation_prompt("<h>one</h> two</h>").prompt, "one");  // nothing opens the last `</h>`
+  EXPECT_EQ(read_generation_prompt("<h></h>").state, State::found);
+  EXPECT_EQ(read_generation_prompt("< h>no</h> <H>no</H> <h >no</h>").state, State::none);
+  EXPECT_EQ(read_generation_prompt("<<h>yes</h>").prompt, "yes");
+}
+TEST(GenerationPrompt, WhatIsOddIsReported) {
+  auto const odd = [](std::string_view answer) {
+    auto const p = read_generation_prompt(answer);
+    return std::tuple(p.nested, p.unclosed, p.stray, p.notes().size());
+  };
+  EXPECT_EQ(odd("Here. <h>a red ring</h>"), std::tuple(false, false, false, 0u));
+  EXPECT_EQ(odd("nothing"), std::tuple(false, false, false, 0u));
+  EXPECT_EQ(odd("<h>a<h>b</h>"), std::tuple(true, false, false, 1u));
+  EXPECT_EQ(odd("<h>a<h>b</h> <h>c</h>"), std::tuple(false, false, false, 1u));  // two pairs; the one that counts is whole
+  EXPECT_EQ(odd("<h>a<h>b</h>c</h>"), std::tuple(true, false, true, 2u));
+  EXPECT_EQ(odd("so <h>endless"), std::tuple(false, true, false, 1u));
+  EXPECT_EQ(odd("<h>one</h> so <h>endless"), std::tuple(false, true, false, 1u));
+  EXPECT_EQ(odd("</h> nothing"), std::tuple(false, false, true, 1u));
+  EXPECT_EQ(odd("<h> \n</h>"), std::tuple(false, false, false, 1u));
+  std::string many;
+  for (int i = 0; i < 100000; ++i) many += "<h>";
+  EXPECT_EQ(read_generation_prompt(many).state, GenerationPrompt::State::unclosed);
+  EXPECT_EQ(read_generation_prompt(many + "x</h>").prompt, "x");
 }
 
 TEST(StopStrings, NeverShowAPart) {

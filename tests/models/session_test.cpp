@@ -243,4 +243,78 @@ TEST_F(SessionTest, MiningAndDetailHaveAnInfluence) {
   EXPECT_TRUE(by_mining);
   EXPECT_TRUE(by_blur);
 }
+
+// ---- pictures that answers ask for
+
+/// Keeps what it was asked for, and paints a picture of one colour.
+struct Painter {
+  std::vector<std::string> prompts{};
+  DrawOptions options{};
+  io::Image operator()(Context<Cpu>& ctx, std::string_view prompt, DrawOptions const& o) {
+    prompts.emplace_back(prompt), options = o;
+    ctx.begin(mgm::Stage::denoise, 2);
+    ctx.step(), ctx.step();
+    return {2, 1, {1, 2, 3, 4, 5, 6}};
+  }
+};
+static_assert(ImageGenerator<Painter&, Cpu> && !ImageGenerator<Painter const&, Cpu>);
+static_assert(ImageGenerator<io::Image (*)(Context<Cpu>&, std::string_view, DrawOptions const&), Cpu>);
+
+TEST_F(SessionTest, AnAnswersPictureIsDrawnByAnyCallable) {
+  Context<Cpu> ctx({.threads = 1});
+  auto const m = model(ctx);
+  auto talk = m.session(ctx);
+  Painter painter;
+  AskOptions wish = greedy_tokens(0);
+  wish.draw = true, wish.prefix = "Here: <h> a red ring </h>";
+  auto answer = talk.ask("Draw <h>a cat</h>", wish);
+  auto const picture = answer.draw(painter, {.steps = 3, .seed = 9});
+  ASSERT_TRUE(picture.has_value());
+  EXPECT_EQ(picture->rgb, (std::vector<std::uint8_t>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(painter.prompts, std::vector<std::string>{" a red ring "});  // untrimmed, and not the user's
+  EXPECT_EQ(painter.options.negative, std::string(kNegativePrompt));
+  EXPECT_EQ(painter.options.steps, 3);
+  EXPECT_EQ(painter.options.seed, 9u);
+  EXPECT_EQ(talk.turns().back().answer, "Here: <h> a red ring </h>");
+
+  wish.prefix = "<h>one</h><h>two";
+  auto second = talk.ask("Again", wish);
+  EXPECT_TRUE(second.draw(painter, {.negative = ""}).has_value());
+  EXPECT_EQ(painter.prompts.back(), "one");
+  EXPECT_EQ(painter.options.negative, "");
+
+  wish.prefix = "<h>endless";
+  auto third = talk.ask("Draw <h>a cat</h>", wish);
+  EXPECT_FALSE(third.draw(painter).has_value());
+  EXPECT_EQ(third.generation_prompt().state, GenerationPrompt::State::unclosed);
+  EXPECT_EQ(painter.prompts.size(), 2u);
+  EXPECT_THROW((void)draw(ctx, painter, third.generation_prompt()), ArgumentError);
+}
+
+TEST_F(SessionTest, WhatAGeneratorThrowsGoesToTheCallerAndTheTalkGoesOn) {
+  Context<Cpu> ctx({.threads = 1});
+  auto const m = model(ctx);
+  auto talk = m.session(ctx);
+  AskOptions wish = greedy_tokens(0);
+  wish.prefix = "<h>a</h>";
+  struct Own {};
+  auto answer = talk.ask("x", wish);
+  EXPECT_THROW((void)answer.draw([](auto&, auto, auto&) -> io::Image { throw Own{}; }), Own);
+  EXPECT_THROW((void)answer.draw([](auto&, auto, auto&) { return io::Image{2, 2, {1}}; }), ArgumentError);
+  Counter counter;
+  ctx.watch(&counter);
+  counter.cancel();
+  EXPECT_THROW((void)answer.draw(Painter()), Cancelled);
+  counter.reset();
+  // one that asks the session itself: the answer is whole by then, so that is a turn like any other
+  EXPECT_TRUE(answer
+                  .draw([&](auto&, auto, auto&) {
+                    (void)talk.ask("y", greedy_tokens(2)).text();
+                    return io::Image{1, 1, {1, 2, 3}};
+                  })
+                  .has_value());
+  ctx.watch(nullptr);
+  EXPECT_EQ(talk.turns().size(), 2u);
+  EXPECT_EQ(talk.turns().front().answer, "<h>a</h>");
+}
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <mgm/io/tokenizer.hpp>
+#include <mgm/models/image_generator.hpp>
 #include <mgm/models/sampler.hpp>
 #include <mgm/models/stop_strings.hpp>
 #include <mgm/models/white_space.hpp>
@@ -105,6 +106,18 @@ class Answer {
     while (next()) {
     }
     return stripped();
+  }
+  /// What has been said so far about a picture to be drawn; the turn's own text is not looked at.
+  [[nodiscard]] GenerationPrompt generation_prompt() const { return read_generation_prompt(said_); }
+  /// Reads to the end and has the picture drawn that the answer asks for, in the session's context; nothing when it asks for none or was
+  /// cancelled. See models::draw, which draws in a context of the generator's own. An exception leaves the answer as it is.
+  template <ImageGenerator<typename Session::Dev> Generator>
+  [[nodiscard]] std::optional<io::Image> draw(Generator&& generator, DrawOptions options = {}) {
+    while (next()) {
+    }
+    auto const wish = generation_prompt();
+    if (!wish || finish_ == Finish::cancelled) return std::nullopt;
+    return models::draw(*session_->ctx_, generator, wish, std::move(options));
   }
   [[nodiscard]] Finish finish() const { return finish_; }
   [[nodiscard]] std::vector<int> const& ids() const { return ids_; }  ///< the new tokens so far, the stop id included
