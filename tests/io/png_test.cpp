@@ -5,6 +5,7 @@
 namespace {
 using namespace mgm;
 using io::Exif, io::Image, io::ReadOptions;
+using namespace std::string_literals;
 using support::be, support::bytes_of, support::deflated, support::expect_refused, support::png_chunk, support::PngParts, support::slurp;
 
 Image decode(std::string const& file, ReadOptions const& options = {}) { return io::decode_image(bytes_of(file), options, "x.png"); }
@@ -171,4 +172,54 @@ TEST(ReadImage, ContentDecidesNotTheName) {
   expect_refused([&] { io::read_image(png, {.limits = {.file_bytes = 100}}); }, Code::limit, "the limit is 100");
 }
 
+std::span<std::uint8_t const> span_of(std::string const& s) { return {reinterpret_cast<std::uint8_t const*>(s.data()), s.size()}; }
+
+TEST(PngText, ComesBackAsItWasWritten) {
+  support::TempDir const folder;
+  std::string const path = folder.path("texts.png");
+  Image const picture{3, 2, std::vector<std::uint8_t>(18, 9)};
+  std::vector<io::PngText> const texts{
+      {"parameters", "a b\nc"}, {"Title", "caf\xC3\xA9"},          {"mgm", "\xE7\x8C\xAB \xF0\x9F\x90\x88 \x07"}, {"empty", ""},
+      {"Clef \xC3\xA9", "x"},   {"long", std::string(300000, 'y')}};
+  io::write_png(path, picture, texts);
+  auto const found = io::read_png_texts(path);
+  ASSERT_EQ(found.size(), texts.size());
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    EXPECT_EQ(found[i].key, texts[i].key);
+    EXPECT_TRUE(found[i].text == texts[i].text) << texts[i].key;
+  }
+  std::string const bytes = slurp(path);
+  EXPECT_NE(bytes.find("tEXtTitle\0caf\xE9"s), bytes.npos);     // Latin-1 where that holds it
+  EXPECT_NE(bytes.find("iTXtmgm\0\0\0\0\0\xE7"s), bytes.npos);  // else UTF-8
+  EXPECT_EQ(decode(bytes).rgb, picture.rgb);                    // libpng finds the checksums right
+  io::write_png(path, picture, std::vector<io::PngText>{{"k", "a\xFF"s + '\0' + "b"}});
+  EXPECT_EQ(io::read_png_texts(path).at(0).text,
+            "a\xEF\xBF\xBD\xEF\xBF\xBD"
+            "b");
+  EXPECT_TRUE(io::png_texts(span_of(PngParts{}.file())).empty());
+}
+
+TEST(PngText, ReadsWhatOthersWrite) {
+  auto const texts = [](std::string const& chunk) {
+    PngParts p;
+    p.before_data = chunk;
+    return io::png_texts(span_of(p.file()), "x.png");
+  };
+  EXPECT_EQ(texts(png_chunk("zTXt", "k\0\0"s + deflated("caf\xE9"))).at(0).text, "caf\xC3\xA9");
+  EXPECT_EQ(texts(png_chunk("iTXt", "k\0\1\0fr\0cl\xC3\xA9\0"s + deflated("caf\xC3\xA9"))).at(0).text, "caf\xC3\xA9");
+  std::string damaged = png_chunk("tEXt", "k\0abc"s);
+  damaged[10] = static_cast<char>(damaged[10] ^ 1);
+  expect_refused([&] { (void)texts(damaged); }, Code::file, "checksum");
+  expect_refused([&] { (void)texts(png_chunk("tEXt", "no end of a key")); }, Code::file, "cannot be read");
+  expect_refused([&] { (void)texts(png_chunk("zTXt", "k\0\0"s + deflated(std::string(2 << 20, 'x')))); }, Code::file, "unpacks");
+  expect_refused([] { (void)io::png_texts(span_of("GIF89a")); }, Code::file, "not a PNG");
+  support::TempDir const folder;
+  for (std::string const& key : {""s, " a"s, "a "s, "a  b"s, "a\nb"s, std::string(80, 'k'), "\xE7\x8C\xAB"s, "\xFF"s})
+    expect_refused(
+        [&] {
+          io::write_png(folder.path("x.png"), Image{1, 1, {1, 2, 3}}, std::vector<io::PngText>{{key, "x"}});
+        },
+        Code::argument, "a key has 1 to 79", key);
+  EXPECT_EQ(folder.count(), 0u);
+}
 }  // namespace

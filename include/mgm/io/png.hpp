@@ -15,6 +15,7 @@
 #include <mgm/io/atomic_file.hpp>
 #include <mgm/io/exif.hpp>
 #include <mgm/io/png_chunks.hpp>
+#include <mgm/io/png_text.hpp>
 
 namespace mgm::inline v0::io {
 
@@ -140,8 +141,10 @@ inline Image decode_png(std::span<std::uint8_t const> file, ReadOptions const& o
   return options.exif == Exif::apply ? upright(std::move(out), header.orientation.value_or(1)) : out;
 }
 
-/// Writes a picture as PNG, 8-bit RGB: whole or not at all. Throws FileError; the old file is then still there.
-inline void write_png(std::string const& path, Image const& picture) {
+/// Writes a picture as PNG, 8-bit RGB, with `texts` between its header and its pixels: whole or not at all. Throws FileError, and
+/// ArgumentError for a text that no PNG takes; the old file is then still there.
+inline void write_png(std::string const& path, Image const& picture, std::span<PngText const> texts = {}) {
+  constexpr std::size_t kHeader = 8 + 25;  // the signature and IHDR
   static_cast<void>(PixelView(picture));  // refuses sizes that disagree
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
@@ -151,7 +154,13 @@ inline void write_png(std::string const& path, Image const& picture) {
   auto file = detail::pixel_memory(static_cast<Size>(bytes), path);
   int const done = png_image_write_to_memory(&image, file.data(), &bytes, 0, picture.rgb.data(), 0, nullptr);
   require<FileError>(done != 0, "cannot write ", path, ": ", std::string_view(image.message));
-  write_file(path, {reinterpret_cast<char const*>(file.data()), static_cast<std::size_t>(bytes)});
+  std::string_view const written(reinterpret_cast<char const*>(file.data()), static_cast<std::size_t>(bytes));
+  std::string front(written.substr(0, kHeader));
+  for (auto const& t : texts) front += detail::png_text_chunk(t);
+  AtomicFile out(path);
+  out.write(front);
+  out.write(written.substr(kHeader));
+  out.commit();
 }
 
 }  // namespace mgm::inline v0::io
