@@ -40,14 +40,14 @@ class Memory:
     """Scenes with the tokens that frozen eyes made of them. Seeing costs as much as a dozen questions, so pictures are asked about
     again, each time something else; new ones replace the oldest."""
 
-    def __init__(self, network, capacity=40_000):
-        self.network, self.capacity, self.scenes, self.legible, self.next = network, capacity, [], [], 0
+    def __init__(self, network, capacity=40_000, crowded=0.0):
+        self.network, self.capacity, self.crowded, self.scenes, self.legible, self.next = network, capacity, crowded, [], [], 0
         s = network.sizes
         self.tokens = torch.zeros(capacity, s.tokens ** 2, s.width, dtype=torch.float16)
 
     @torch.no_grad()
     def see(self, rng, count):
-        scenes, images, mined, sharp = pictures(rng, count)
+        scenes, images, mined, sharp = pictures(rng, count, crowded=self.crowded)
         tokens = self.network.see(images, ~mined)
         for scene, token, legible in zip(scenes, tokens.half(), (mined & sharp).tolist()):
             if len(self.scenes) < self.capacity:
@@ -66,7 +66,7 @@ class Packed:
     and the kind of each turn. A row of `conversations` is a list of conversations."""
 
     def __init__(self, tokenizer, conversations, with_image, only_last=False):
-        rows, self.kinds = [], []
+        rows, self.rows, self.kinds = [], conversations, []
         for row in conversations:
             ids, owner, block, position = [], [], [], []
             for number, turns in enumerate(row):
@@ -81,10 +81,11 @@ class Packed:
             torch.tensor([row[i] + [fill] * (length - len(row[i])) for row in rows]) for i, fill in enumerate((0, 0, -1, 0)))
 
 
-def judge(network, head, packed, image_rows=None):
+def judge(network, head, packed, image_rows=None, taps=None, whole=False):
     """-> mean loss over the answers' ids, and for each turn whether all its ids were the likeliest (what greedy decoding would say).
 
     image_rows [N, tokens², H], the projected tokens, stand between the head and every conversation of their row.
+    taps: a dict whose keys are layers; it is filled with the states of `packed.ids` behind them, with `whole` of the image tokens too.
     """
     body, n = network.model.embed_tokens(packed.ids), len(packed.ids)
     block, position, seen = packed.block, packed.position, 0
@@ -95,7 +96,9 @@ def judge(network, head, packed, image_rows=None):
         position = torch.cat((torch.arange(seen).expand(n, -1), position + seen), 1)
     t = body.shape[1]
     mask = ((block[:, None] == -2) | (block[:, None] == block[:, :, None])) & torch.ones(t, t, dtype=torch.bool).tril()
-    hidden = network.decode(head, body, position, mask)[:, seen:]
+    hidden = network.decode(head, body, position, mask, taps=taps)[:, seen:]
+    for layer in taps or ():
+        taps[layer] = taps[layer] if whole else taps[layer][:, seen:]
     owner, target = packed.owner[:, 1:], packed.ids[:, 1:]                  # the first id of a row is never an answer
     learned = owner > 0
     logits, target = network.lm_head(hidden[:, :-1][learned]), target[learned]

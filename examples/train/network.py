@@ -266,20 +266,23 @@ class MGM(nn.Module):
             mined = mined * (~drop).to(mined.dtype)[:, None, None]
         return (coarse + mined, fine) if with_map else coarse + mined
 
-    def decode(self, head, body, positions, mask, depth=None):
+    def decode(self, head, body, positions, mask, depth=None, taps=None):
         """Hidden states of `body` [N, T, H] behind the same `head` ids [P], which go through the layers only once.
 
         positions [N, T] count from the end of the head; mask [N, T, T] is true where row t may look at column s of the body.
         -> states after the final norm [N, T, H]; with a depth, those of the head [1, P, H] and of the body after so many layers.
+        taps: a dict whose keys are layers; it gets the body's states behind them.
         """
         p, n = len(head), len(body)
         first, at = self.model.embed_tokens(head)[None], positions + p
         cos, sin = self.cos[at][:, None], self.sin[at][:, None]
         allowed = torch.cat((torch.ones(n, mask.shape[1], p, dtype=torch.bool), mask), 2)[:, None]
         additive = torch.zeros(allowed.shape).masked_fill_(~allowed, -1e9)
-        for layer in self.model.layers[:depth]:
+        for i, layer in enumerate(self.model.layers[:depth]):
             first, past = layer(first, self.cos[:p], self.sin[:p])
             body, _ = layer(body, cos, sin, past, additive)
+            if taps and i in taps:
+                taps[i] = body
         return self.model.norm(body) if depth is None else (first, body)
 
 

@@ -4,6 +4,7 @@
     python speak.py --out speak.state --folder ../mgm-tiny --minutes 60       starts from an exported folder instead
     python speak.py --out joint.state --folder ../mgm-tiny --minutes 40 --rate 4e-4 --eyes-rate 1e-4      eyes trained along
 
+On the way to their answers the states are asked what they know (hints.py), which teaches questions that need two looks at the picture.
 If --out exists, the stage goes on from it. A figure by kind on pictures of held-out seeds is printed now and then; it is that of the
 moving average of the weights, which is also what `folder.py` exports.
 """
@@ -19,6 +20,7 @@ import data
 import folder
 import grammar
 import world
+from hints import HintHeads, Hints
 from network import MGM, Sizes, normalised
 from states import Average, Stage, common, fits, guarded, learn, load
 from tokenizer import Tokenizer
@@ -86,6 +88,9 @@ def main():
     parser.add_argument("--eyes-rate", type=float, default=0.0, help="learning rate of towers, mining and projector (default 0: frozen)")
     parser.add_argument("--batch", type=int, default=12, help="pictures a step")
     parser.add_argument("--kinds", default="{}", help='JSON that changes the weights of kinds, as {"sign": 8}')
+    parser.add_argument("--hints", type=float, default=0.3, help="weight of what is asked between the layers (default 0.3, 0: nothing)")
+    parser.add_argument("--hint-layers", type=int, nargs=2, metavar=("NEAR", "FAR"), help="default: the third and second from the end")
+    parser.add_argument("--crowded", type=float, default=0.15, help="share of pictures with 3 to 5 signs (default 0.15)")
     parser.add_argument("--exam", type=float, default=5.0, help="CPU minutes between figures on held-out pictures")
     given = parser.parse_args()
     torch.manual_seed(given.seed)
@@ -104,14 +109,16 @@ def main():
         p.requires_grad_(given.eyes_rate > 0)
     groups = [dict(params=list(language.values()), lr=given.rate)]
     groups += [dict(params=list(eyes.values()), lr=given.eyes_rate)] if given.eyes_rate else []
-    stage = Stage("speak", given, dict(network=network), torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.02))
+    heads = HintHeads(network.sizes.hidden, *(given.hint_layers or (layers - 3, layers - 2)))
+    groups.append(dict(params=list(heads.parameters()), lr=2 * given.rate))
+    stage = Stage("speak", given, dict(network=network, heads=heads), torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.02))
     if not stage.step:
         start(network, given)
     average = Average({**language, **(eyes if given.eyes_rate else {})})
     if stage.step:
         average.values.update(load(given.out)["average"])
         average.updates = stage.step
-    rng, memory, exam = random.Random(stage.seed()), data.Memory(network), Exam(tokenizer, 200)
+    rng, memory, exam = random.Random(stage.seed()), data.Memory(network, crowded=given.crowded), Exam(tokenizer, 200)
     judged = stage.spent
     while not given.eyes_rate and len(memory.scenes) < 960:
         memory.see(rng, 32)
@@ -120,18 +127,23 @@ def main():
             loss, right = data.judge(network, without, packed := data.without_picture(rng, tokenizer))
             stage.note(text_loss=loss.item())
         elif given.eyes_rate:
-            scenes, images, mined, sharp = data.pictures(rng, given.batch)
+            scenes, images, mined, sharp = data.pictures(rng, given.batch, crowded=given.crowded)
             packed = data.about_pictures(rng, tokenizer, scenes, (mined & sharp).tolist(), weights)
-            loss, right = data.judge(network, with_image, packed, network.model.mm_projector(network.see(images, ~mined)))
+            seen, taps = network.see(images, ~mined), dict.fromkeys(heads.layers)
         else:
             if step % 2 == 0 or len(memory.scenes) < 4000:
                 memory.see(rng, given.batch)
-            scenes, legible, tokens = memory.draw(rng, given.batch)
-            packed = data.about_pictures(rng, tokenizer, scenes, legible, weights)
-            loss, right = data.judge(network, with_image, packed, network.model.mm_projector(tokens))
+            scenes, legible, seen = memory.draw(rng, given.batch)
+            packed, taps = data.about_pictures(rng, tokenizer, scenes, legible, weights), dict.fromkeys(heads.layers)
+        if step % 6 != 5:
+            loss, right = data.judge(network, with_image, packed, network.model.mm_projector(seen), taps)
+            stage.note(loss=loss.item())
+            if given.hints:
+                more, known = heads.loss(taps, Hints(tokenizer, packed, scenes))
+                loss = loss + given.hints * more
+                stage.note(**known)
         learn(stage.optimizer, loss, [p for group in stage.optimizer.param_groups for p in group["params"]])
         average.update()
-        stage.note(loss=loss.item())
         for number, correct in right.items():
             stage.hits[packed.kinds[number - 1]].append(correct)
         if stage.spent - judged > 60 * given.exam:

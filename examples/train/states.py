@@ -89,6 +89,8 @@ class Stage:
         if Path(given.out).exists():
             state = load(given.out, name)
             for key, module in modules.items():
+                if key not in state:
+                    raise StateError(f"{given.out}: holds no {key}; an older form of this stage made it, start from its exported folder")
                 fits(given.out, module, state[key])
             optimizer.load_state_dict(state["optimizer"])
             self.step, self.spent = state["step"], state["spent"]

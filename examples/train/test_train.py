@@ -15,6 +15,7 @@ import records
 import states
 import world
 from evaluate import answer
+from hints import HintHeads, Hints
 from network import MGM, Sizes, normalised
 from tokenizer import EOS, Tokenizer
 
@@ -117,6 +118,29 @@ class Folder(unittest.TestCase):
         self.assertEqual(data.judge(net, head, packed, seen)[1], {1: True})
         packed.ids[0, begin] = (packed.ids[0, begin] + 1) % 700
         self.assertEqual(data.judge(net, head, packed, seen)[1], {1: False})
+
+    def test_hints_stand_where_a_thing_is_named(self):
+        things = [world.Thing("sign", "blue", 3, "ABC"), world.Thing("star", "red", 5), world.Thing("ring", "green", 8)]
+        turns = [("relation", "What is left of the star?", "A blue sign is left of the star."),
+                 ("count", "How many green rings are there?", "There is one green ring.")]
+        packed = data.Packed(self.tokenizer, [[turns]], True)
+        hints, pieces = Hints(self.tokenizer, packed, [world.Scene("grey", things)]), self.tokenizer.raw.id_to_piece
+        before = [pieces(int(packed.ids[row, at])) for row, at in hints.far[0].tolist()]
+        self.assertEqual([p.strip("▁") for p in before], ["star", ":", "A", "blue"])
+        self.assertEqual(hints.far[1].tolist(), [[4, 7, 3]] * 4)
+        named = [pieces(int(packed.ids[row, at])).strip("▁") for row, at in hints.near[0].tolist()]
+        self.assertEqual((named, hints.near[1].argmax(1).tolist()), (["star", "rings"], [5, 8]))
+
+    def test_hints_leave_the_answers_loss_alone(self):
+        torch.manual_seed(0)
+        net, head, seen = MGM(Sizes(layers=3)), torch.tensor(self.tokenizer.head(True)), torch.randn(1, 64, 160)
+        scene = world.picture(3)[1]
+        packed = data.Packed(self.tokenizer, [[grammar.ask(random.Random(1), scene, "describe")]], True)
+        taps = {0: None, 1: None}
+        with torch.no_grad():
+            self.assertEqual(data.judge(net, head, packed, seen, taps)[0], data.judge(net, head, packed, seen)[0])
+            loss, known = HintHeads(160, 0, 1).loss(taps, Hints(self.tokenizer, packed, [scene]))
+        self.assertTrue(loss > 0 and 0 <= known["thing"] <= 1)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Tokenizer:
         model.ParseFromString(Path(path).read_bytes())
         model.normalizer_spec.add_dummy_prefix = False
         self.raw = sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
-        self.memory = {}
+        self.memory, self.ended = {}, {}
 
     def ids(self, text):
         if text not in self.memory:
@@ -68,13 +68,27 @@ class Tokenizer:
         """What comes before the first image, or before the first question of a text-only conversation."""
         return [BOS] + self.ids(" " + SYSTEM + " USER:" + (" " if with_image else ""))
 
+    def ends(self, text):
+        """Where each of the text's ids ends, in characters."""
+        if text not in self.ended:
+            if len(self.ended) > 200_000:
+                self.ended.clear()
+            self.ended[text] = [piece.end for piece in self.raw.encode(text, return_type="proto").pieces]
+        return self.ended[text]
+
+    @staticmethod
+    def texts(turns, with_image):
+        """What is encoded of each turn, in two pieces: up to ASSISTANT:, and the answer."""
+        return [(("USER: " if i else " \n" if with_image else " ") + question + " ASSISTANT:", " " + answer)
+                for i, (_, question, answer) in enumerate(turns)]
+
     def turns(self, turns, with_image):
         """[(kind, question, answer)] -> ids after the head (or after the image) and, for each, the number of the turn whose answer it
         belongs to, counted from 1; 0 where nothing is learned. An answer ends with </s>."""
         ids, owner = [], []
-        for i, (_, question, answer) in enumerate(turns):
-            asked = self.ids(("USER: " if i else " \n" if with_image else " ") + question + " ASSISTANT:")
-            said = self.ids(" " + answer) + [EOS]
+        for i, texts in enumerate(self.texts(turns, with_image)):
+            asked, said = map(self.ids, texts)
+            said = said + [EOS]
             ids += asked + said
             owner += [0] * len(asked) + [i + 1] * len(said)
         return ids, owner
