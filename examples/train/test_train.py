@@ -8,9 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+import captions
+import checker
 import data
 import folder
 import grammar
+import painter_folder
 import records
 import states
 import world
@@ -141,6 +144,40 @@ class Folder(unittest.TestCase):
             self.assertEqual(data.judge(net, head, packed, seen, taps)[0], data.judge(net, head, packed, seen)[0])
             loss, known = HintHeads(160, 0, 1).loss(taps, Hints(self.tokenizer, packed, [scene]))
         self.assertTrue(loss > 0 and 0 <= known["thing"] <= 1)
+
+
+class Generator(unittest.TestCase):
+    def test_each_word_of_a_caption_is_one_id(self):
+        tokenizer, rng = captions.CaptionTokenizer(), random.Random(2)
+        for _ in range(50):
+            scene = captions.random_scene(rng)
+            self.assertFalse(any(map(world.held_out, scene.things)))
+            text = grammar.caption(scene)
+            ids = tokenizer.ids(text, 48)
+            self.assertEqual((len(ids), ids.index(tokenizer.vocabulary[captions.END])), (48, 1 + len(text.replace(",", " ,").split())))
+            pieces = {i: p for p, i in tokenizer.vocabulary.items()}
+            said = [pieces[ids[at]].removesuffix("</w>") for at in captions.slots(scene, tokenizer)]
+            self.assertEqual(said, [world.PLACES[t.place].split()[-1] for t in scene.things])
+
+    def test_the_checker_sees_what_was_drawn(self):
+        for seed in range(20):
+            rng = random.Random(seed)
+            scene = captions.random_scene(rng)
+            ground, seen = checker.look(world.render(scene, rng)[0].resize((64, 64)))
+            self.assertEqual(ground, scene.background)
+            self.assertEqual({p: (s.kind, s.colour) for p, s in seen.items()}, {t.place: (t.kind, t.colour) for t in scene.things})
+
+    def test_folder_written_and_read_within_its_size(self):
+        with tempfile.TemporaryDirectory() as place:
+            torch.manual_seed(0)
+            nets = painter_folder.networks()
+            painter_folder.write(nets, place, 0.5)
+            again = painter_folder.read(place)
+            self.assertEqual(again.pop("scaling"), 0.5)
+            for part, net in again.items():
+                for key, tensor in nets[part].state_dict().items():
+                    self.assertTrue(torch.equal(tensor.half().float(), net.state_dict()[key]), f"{part} {key}")
+            self.assertLess(sum(f.stat().st_size for f in Path(place).rglob("*") if f.is_file()), 8e6)
 
 
 if __name__ == "__main__":
