@@ -2,7 +2,6 @@
 /// another type, and compiled where it is used.
 #pragma once
 #include <mgm/core/compiled.hpp>
-#include <mgm/cpu/instances.hpp>
 #include <mgm/models/open.hpp>
 #include <mgm/models/session.hpp>
 
