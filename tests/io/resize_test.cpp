@@ -1,4 +1,4 @@
-// Pillow's bicubic filter, bit for bit.
+// Pillow's filters, bit for bit.
 #include <mgm/io/resize.hpp>
 #include <mgm/io/sha256.hpp>
 #include <support/images.hpp>
@@ -57,17 +57,18 @@ TEST(Resize, GreyExamplesOfTheSpec) {
   EXPECT_EQ(grey(steps, 9, 7, 4, 3), (std::vector<int>{92, 136, 113, 91, 122, 111, 135, 124, 155, 133, 110, 154}));
 }
 
-TEST(Resize, EqualsPillow) {
-  std::istringstream lines(support::slurp(support::image_data("resized.txt")));
+void expect_equals_pillow(std::string const& file, io::Filter filter) {
+  std::istringstream lines(support::slurp(support::image_data(file)));
   int w, h, new_w, new_h, cases = 0;
   std::string want;
   while (lines >> w >> h >> new_w >> new_h >> want) {
-    EXPECT_EQ(digest(io::resize_bicubic(support::noise(w, h), new_w, new_h).rgb), want)
-        << w << " x " << h << " to " << new_w << " x " << new_h;
+    EXPECT_EQ(digest(io::resize(filter, support::noise(w, h), new_w, new_h).rgb), want) << file << ": " << w << " x " << h << " to " << new_w << " x " << new_h;
     ++cases;
   }
   EXPECT_GE(cases, 20);
 }
+TEST(Resize, EqualsPillow) { expect_equals_pillow("resized.txt", io::Filter::bicubic); }
+TEST(Resize, LanczosEqualsPillow) { expect_equals_pillow("resized_lanczos.txt", io::Filter::lanczos); }
 
 // A canvas that is not stored must give what a stored one gives, in either order of the axes, with crops, in bands or whole.
 TEST(Resize, MarginsAreAsIfStored) {

@@ -4,7 +4,7 @@
 
 OUT gets the files, `expected.txt` with one line a reading (file, exif apply or ignore, width, height, position in expected.rgb), and
 `expected.rgb`, the readings one after the other, equal ones once. Files that Pillow refuses stand with width 0.
-`resized.txt`: width, height, new width, new height, SHA-256 of Pillow's bicubic resize. `preprocessed.txt`: width, height, S, pad or
+`resized.txt`, `resized_lanczos.txt`: width, height, new width, new height, SHA-256 of Pillow's bicubic and Lanczos resize. `preprocessed.txt`: width, height, S, pad or
 square, SHA-256 of the normalised float32 [3, S, S]. Their sources are `noise(width, height)`, which the tests repeat.
 SCALE makes the pictures larger: the project keeps scale 1, larger ones are for a wider comparison.
 """
@@ -228,10 +228,11 @@ extents = [(5, 3, 3, 5), (3, 5, 5, 3), (17, 9, 17, 4), (17, 9, 6, 9), (40, 30, 4
 # Around the place where Pillow begins to resize the columns first: the height shrinks by more than twice what the width shrinks by.
 extents += [(30, 60 + d, 20, 40) for d in (-1, 0, 1)] + [(10, 30, 25, 20)]
 extents += [(20, 41 + d, 20 - k, 40 - 2 * k) for d in (-1, 0, 1) for k in (1, 5)]
-lines = []
-for w, h, new_w, new_h in extents:
-    lines.append(f"{w} {h} {new_w} {new_h} {hashlib.sha256(noise(w, h).resize((new_w, new_h), BICUBIC).tobytes()).hexdigest()}")
-(out / "resized.txt").write_text("\n".join(lines) + "\n")
+for file, resample in ("resized.txt", BICUBIC), ("resized_lanczos.txt", Image.Resampling.LANCZOS):
+    lines = []
+    for w, h, new_w, new_h in extents:
+        lines.append(f"{w} {h} {new_w} {new_h} {hashlib.sha256(noise(w, h).resize((new_w, new_h), resample).tobytes()).hexdigest()}")
+    (out / file).write_text("\n".join(lines) + "\n")
 lines = []
 for w, h in ((50, 50), (61, 40), (40, 61), (7, 64), (64, 7), (150, 149), (33, 120), (120, 33), (1, 1), (300, 20)):
     for side, aspect in ((32, "pad"), (64, "square"), (56, "pad"), (48, "square")):

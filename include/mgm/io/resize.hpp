@@ -1,10 +1,12 @@
-/// Resampling of 8-bit RGB that equals Pillow's bicubic filter bit for bit (spec: the original's CLIPImageProcessor resizes with Pillow).
-///   out[d] = clamp( (2²¹ + Σ_t k_t·in[lo + t]) >> 22 ),   k_t = round(2²²·w_t),   w_t ∝ cubic((lo + t + ½ − centre_d) / max(n/m, 1))
+/// Resampling of 8-bit RGB that equals Pillow's filters bit for bit: bicubic where the original's CLIPImageProcessor resizes, Lanczos where
+/// Stable Diffusion's pipelines do.
+///   out[d] = clamp( (2²¹ + Σ_t k_t·in[lo + t]) >> 22 ),   k_t = round(2²²·w_t),   w_t ∝ filter((lo + t + ½ − centre_d) / max(n/m, 1))
 /// One axis after the other with 8-bit values in between: that rounding is part of the result.
 #pragma once
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
 #include <utility>
 #include <vector>
 
@@ -23,17 +25,27 @@ struct ResizeTaps {
   std::vector<std::int32_t> weights;
 };
 
-/// Pillow's coefficients of the bicubic filter (a = −½, widened by n/m when shrinking) for the outputs [begin, begin + count) of m.
+enum class Filter { bicubic, lanczos };  ///< a = −½, reaching over 2 samples; 3 lobes
+
+namespace detail {
+/// The filter at x, in samples.
+[[nodiscard]] inline double filter_at(Filter filter, double x) {
+  constexpr double a = -0.5;
+  if (filter == Filter::lanczos) {
+    auto const sinc = [](double t) { return t == 0 ? 1 : std::sin(t * std::numbers::pi) / (t * std::numbers::pi); };
+    return -3 <= x && x < 3 ? sinc(x) * sinc(x / 3) : 0.0;
+  }
+  x = std::abs(x);
+  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
+  return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
+}
+}  // namespace detail
+
+/// Pillow's coefficients of a filter, widened by n/m when shrinking, for the outputs [begin, begin + count) of m.
 /// Every step is in double and in this order, since the last bit counts.
-[[nodiscard]] inline ResizeTaps bicubic_taps(int n, int m, int begin, int count) {
-  auto const cubic = [](double x) {
-    constexpr double a = -0.5;
-    x = std::abs(x);
-    if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1;
-    return x < 2.0 ? (((x - 5) * x + 8) * x - 4) * a : 0.0;
-  };
-  double const scale = static_cast<double>(n) / m, filter_scale = std::max(scale, 1.0), support = 2.0 * filter_scale;
-  double const inverse = 1.0 / filter_scale;
+[[nodiscard]] inline ResizeTaps filter_taps(Filter filter, int n, int m, int begin, int count) {
+  double const scale = static_cast<double>(n) / m, filter_scale = std::max(scale, 1.0);
+  double const support = (filter == Filter::lanczos ? 3.0 : 2.0) * filter_scale, inverse = 1.0 / filter_scale;
   ResizeTaps taps;
   taps.spans.reserve(static_cast<std::size_t>(count));
   std::vector<double> w;
@@ -43,7 +55,7 @@ struct ResizeTaps {
     w.clear();
     double sum = 0;
     for (int t = 0; t < hi - lo; ++t) {
-      w.push_back(cubic((t + lo - centre + 0.5) * inverse));
+      w.push_back(detail::filter_at(filter, (t + lo - centre + 0.5) * inverse));
       sum += w.back();
     }
     taps.spans.push_back({lo, hi - lo, static_cast<Size>(taps.weights.size())});
@@ -54,6 +66,8 @@ struct ResizeTaps {
   }
   return taps;
 }
+
+[[nodiscard]] inline ResizeTaps bicubic_taps(int n, int m, int begin, int count) { return filter_taps(Filter::bicubic, n, m, begin, count); }
 
 /// A picture inside a larger canvas of one colour, which is never stored, and the part of the resized canvas that is wanted.
 struct ResizePlan {
@@ -192,11 +206,11 @@ struct ResizeBand {
 /// The wanted part of the resized canvas, RGB, one axis after the other (`columns_first`). Output rows are cut into bands, one task each,
 /// and a band makes the source rows that it reads: memory and time grow with the picture, not with the canvas. Throws as `check` does.
 /// Cost: about 12 multiply-adds a pixel of the picture along each axis that shrinks.
-inline Image resize_bicubic(PixelView picture, ResizePlan const& plan, Executor const& run = {nullptr, Isa::portable}) {
+inline Image resize(Filter filter, PixelView picture, ResizePlan const& plan, Executor const& run = {nullptr, Isa::portable}) {
   auto const& p = plan;
   check(p, picture.width(), picture.height());
-  auto const across = detail::place(bicubic_taps(p.canvas_width, p.full_width, p.crop_left, p.width), p.left, picture.width());
-  auto const down = detail::place(bicubic_taps(p.canvas_height, p.full_height, p.crop_top, p.height), p.top, picture.height());
+  auto const across = detail::place(filter_taps(filter, p.canvas_width, p.full_width, p.crop_left, p.width), p.left, picture.width());
+  auto const down = detail::place(filter_taps(filter, p.canvas_height, p.full_height, p.crop_top, p.height), p.top, picture.height());
   Image out{p.width, p.height, detail::pixel_memory(3 * Size{p.width} * p.height, "resize")};
   int const bands = std::clamp(p.height / 24, 1, 64);
   run.parallel(bands, [&](Size band) {
@@ -207,10 +221,18 @@ inline Image resize_bicubic(PixelView picture, ResizePlan const& plan, Executor 
   return out;
 }
 
+/// The same by the bicubic filter.
+inline Image resize_bicubic(PixelView picture, ResizePlan const& plan, Executor const& run = {nullptr, Isa::portable}) {
+  return resize(Filter::bicubic, picture, plan, run);
+}
+
 /// The whole picture at width × height.
-inline Image resize_bicubic(PixelView picture, int width, int height, Executor const& run = {nullptr, Isa::portable}) {
+inline Image resize(Filter filter, PixelView picture, int width, int height, Executor const& run = {nullptr, Isa::portable}) {
   require<ArgumentError>(width > 0 && height > 0, "resize: expected at least 1 x 1, found ", width, " x ", height);
-  return resize_bicubic(picture, {picture.width(), picture.height(), 0, 0, {}, width, height, 0, 0, width, height}, run);
+  return resize(filter, picture, {picture.width(), picture.height(), 0, 0, {}, width, height, 0, 0, width, height}, run);
+}
+inline Image resize_bicubic(PixelView picture, int width, int height, Executor const& run = {nullptr, Isa::portable}) {
+  return resize(Filter::bicubic, picture, width, height, run);
 }
 
 }  // namespace mgm::inline v0::io
