@@ -2,9 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <sstream>
 
 #include <mgm/io/tokenizer.hpp>
+
+#include "support/files.hpp"
 
 namespace {
 namespace fs = std::filesystem;
@@ -59,6 +62,40 @@ TEST(TokenizerGold, Clip) {
   EXPECT_EQ(tokenizer.encode("\uFB01ne \u00BD \u0130stanbul \u0391\u03A3", {.bos = false, .eos = false}),
             (std::vector{171, 105, 223, 1422, 33613, 328, 16384, 11231, 138, 109, 139, 481}));
   EXPECT_EQ(tokenizer.encode("<|endoftext|>", {.special = mgm::io::Special::plain}).size(), 8U);
+}
+
+// The vectors of a prompt's ids; "!" is cut out of the text where it is the padding token, as SDXL's second tokenizer has it.
+TEST(TokenizerGold, ClipPrompts) {
+  fs::path const folder = kData + "/tokenizers/clip";
+  if (!fs::exists(folder)) GTEST_SKIP() << "no " << folder;
+  Tokenizer const tokenizer = Tokenizer::open(folder.string());
+  auto const ids = [](Tokenizer const& t, std::string const& text) { return t.encode(text, {.bos = false, .eos = false}); };
+  struct Row {
+    std::string text;
+    std::vector<int> ids;
+  };
+  for (Row const& row : {
+           Row{"a photo of an astronaut riding a horse on mars", {320, 1125, 539, 550, 18376, 6765, 320, 4558, 525, 7496}},
+           Row{"hello world!", {3306, 1002, 256}},
+           Row{"Caf\u00E9 na\u00EFve \u6771\u4EAC \U0001F680", {15304, 1097, 35689, 563, 48338, 21078, 361, 13542}},
+           Row{"  MiXeD\t\nCase  ", {6780, 2068}},
+           Row{"Astronaut in a jungle, cold color palette, muted colors, detailed, 8k",
+               {18376, 530, 320, 10865, 267, 3153, 3140, 13901, 267, 48028, 5389, 267, 12609, 267, 279, 330}},
+           Row{"I'D We'LL they've", {328, 1896, 649, 1342, 889, 1200}},
+           Row{"3.14159 #hashtag @user http://x.y/z?q=1&r=2", {274, 269, 272, 275, 272, 276, 280, 258, 9238, 287, 7031, 15066, 12441,
+                                                               343, 269, 344, 270, 345, 286, 336, 284, 272,  261, 337,  284,   273}},
+           Row{"", {}},
+       })
+    EXPECT_EQ(ids(tokenizer, row.text), row.ids) << row.text;
+  support::TempDir const scratch;
+  fs::path const second = scratch.path();
+  for (std::string const name : {"vocab.json", "merges.txt"})
+    fs::copy_file(folder / name, second / name);
+  std::ofstream(second / "tokenizer_config.json")
+      << R"({"tokenizer_class": "CLIPTokenizer", "bos_token": "<|startoftext|>", "eos_token": "<|endoftext|>", "pad_token": "!"})";
+  Tokenizer const other = Tokenizer::open(second.string());
+  EXPECT_EQ(ids(other, "hello world!"), (std::vector{3306, 1002, 0}));
+  EXPECT_EQ(other.encode("! !! !!!"), (std::vector{49406, 0, 0, 0, 0, 0, 0, 49407}));
 }
 
 TEST(TokenizerGold, FilesOfOneFolderByPreference) {
