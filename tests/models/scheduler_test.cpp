@@ -96,11 +96,60 @@ TEST(Scheduler, TablesOfEuler) {
   expect_near(karras.sigmas(), {4.116698, 1.208778, 0.273387, 0.041314, 0}, 1e-5);
 }
 
+TEST(Scheduler, TablesOfLeadingSteps) {
+  Scheduler const twenty(config("EulerDiscreteScheduler", kLeading), 20), thirty(config("EulerDiscreteScheduler", kLeading), 30);
+  EXPECT_NEAR(twenty.first_noise(), 11.073580, 1e-5);
+  expect_near(twenty.sigmas(),
+              {11.028335, 8.390687, 6.506400, 5.134433, 4.116698, 3.347764, 2.756197, 2.292855, 1.923444, 1.623693, 1.376179,
+               1.168216,  0.990409, 0.835653, 0.698399, 0.574051, 0.458333, 0.346187, 0.228147, 0.041314, 0},
+              1e-5);
+  EXPECT_NEAR(thirty.first_noise(), 11.520333, 1e-5);
+  std::vector<double> by_33;
+  for (int k = 29; k >= 0; --k) by_33.push_back(33 * k + 1);  // 1000 / 30 = 33: the first is 958
+  EXPECT_EQ(timesteps(thirty), by_33);
+  expect_near(thirty.sigmas(), {11.476850, 9.543585, 8.004313, 6.768384, 5.767774, 4.951042, 4.279002, 3.721591, 3.255588, 2.862931}, 1e-5);
+  EXPECT_NEAR(thirty.sigmas()[29], 0.041314, 1e-6);
+  EXPECT_EQ(timesteps(Scheduler(config("DDIMScheduler", kLeading), 30)), by_33);
+  for (auto const& [n, sigmas] : std::vector<std::pair<int, std::vector<double>>>{{1, {14.614645}},
+                                                                                  {2, {14.614645, 1.612887}},
+                                                                                  {4, {14.614645, 4.081731, 1.612887, 0.693205}},
+                                                                                  {20, {14.614645, 10.904239, 8.302805, 6.442957}}})
+    expect_near(Scheduler(config("EulerDiscreteScheduler", kTrailing), n).sigmas(), sigmas, 1e-5);
+}
+
+TEST(Scheduler, BeginsInTheMiddle) {
+  for (std::string_view const type : {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "DDIMScheduler",
+                                      "DPMSolverMultistepScheduler", "LCMScheduler", "PNDMScheduler"}) {
+    Scheduler const whole(config(type, kLeading), 6), late(config(type, kLeading), 6, 2);
+    EXPECT_EQ(late.timesteps(), whole.timesteps()) << type;
+    EXPECT_EQ(late.sigmas(), whole.sigmas()) << type;
+    ASSERT_EQ(late.steps().size() + 2, whole.steps().size()) << type;
+    EXPECT_EQ(late.steps()[0].timestep, whole.timesteps()[2]) << type;
+    EXPECT_EQ(late.steps()[0].before, 0) << type;  // nothing to look back to
+    EXPECT_EQ(late.steps()[0].past[1], 0) << type;
+    auto const& s = late.steps()[1];  // x = clean·o + spread·noise, o found again with the true noise as the prediction
+    EXPECT_NEAR(s.data_x * s.clean, 1, 1e-9) << type;
+    EXPECT_NEAR(s.data_x * s.spread + s.data_m, 0, 1e-9) << type;
+    EXPECT_THROW(Scheduler(config(type, kLeading), 6, 7), ArgumentError) << type;
+  }
+  Scheduler const four(config("EulerDiscreteScheduler", kLeading), 4);  // 751, 501, 251, 1
+  EXPECT_EQ(four.step_at(0.5), 2);
+  EXPECT_EQ(four.step_at(0.499), 2);
+  EXPECT_EQ(four.step_at(0.498), 1);  // 501 lies below the cut at 502
+  EXPECT_EQ(four.step_at(0.2), 0);
+  EXPECT_EQ(four.step_at(0.001), 0);
+  EXPECT_EQ(four.step_at(0.9999), 4);
+}
+
 TEST(Scheduler, TablesOfTheOthers) {
   Scheduler const dpm(config("DPMSolverMultistepScheduler", kKarras), 20);
   EXPECT_EQ(timesteps(dpm),
             (std::vector<double>{999, 962, 921, 876, 827, 772, 710, 640, 561, 474, 380, 285, 197, 123, 69, 35, 15, 6, 2, 0}));
   expect_near(dpm.sigmas(), {14.614645, 11.725371, 9.340211, 7.383626, 5.789421, 4.499844, 3.464755, 2.640847, 1.990921, 1.483217}, 1e-5);
+  Scheduler const thirty(config("DPMSolverMultistepScheduler", kKarras), 30);
+  EXPECT_EQ(timesteps(thirty), (std::vector<double>{999, 975, 949, 923, 894, 863, 830, 795, 757, 716, 672, 624, 572, 517, 458,
+                                                    397, 334, 273, 214, 162, 117, 80,  53,  33,  20,  11,  6,   3,   1,   0}));
+  expect_near(Scheduler(config("DPMSolverMultistepScheduler", kKarras), 4).sigmas(), {14.614645, 3.168611, 0.446921, 0.029168, 0}, 1e-5);
   EXPECT_EQ(timesteps(Scheduler(config("DPMSolverMultistepScheduler", kLeading), 4)), (std::vector<double>{801, 601, 401, 201}));
   EXPECT_EQ(timesteps(Scheduler(config("DDIMScheduler", kLeading), 4)), (std::vector<double>{751, 501, 251, 1}));
   for (auto const& [n, want] : std::vector<std::pair<int, std::vector<double>>>{

@@ -1,14 +1,16 @@
 /// From noise to a picture in a few steps: each step of each method is one weighted sum, so that one kernel serves them all.
 #pragma once
+#include <algorithm>
 #include <cmath>
-#include <span>
+#include <iterator>
 #include <vector>
 
 #include <mgm/models/diffusion/noise_levels.hpp>
 
 namespace mgm::inline v0::models {
 
-/// One step. With x the latents, m_k the network's output k calls ago (m_0 now), o the clean sample now and o' at the step before:
+/// One step. With x the latents, m_k the network's output k calls ago (m_0 now), o the clean sample now and o' at the step before (o is
+/// known in every step, whether or not the step is made of it):
 ///   m = Σ_k past[k]·m_k,   o = clamp(data_x·x + data_m·m, ±clip),   x ← keep·x + model·m + data·o + before·o' + noise·N(0, 1)
 struct SchedulerStep {
   double timestep = 0;  ///< what the network is told
@@ -16,15 +18,17 @@ struct SchedulerStep {
   double past[4] = {1, 0, 0, 0};
   double data_x = 0, data_m = 0, clip = 0;  ///< clip 0: none
   double keep = 1, model = 0, data = 0, before = 0, noise = 0;
-  bool draws = false;    ///< noise is drawn, even where its weight is 0
-  bool stored = true;    ///< the network's output is kept for later steps
-  bool restart = false;  ///< x is that before the step before
+  double clean = 1, spread = 0;  ///< latents at the step's start: clean·(those of a picture) + spread·N(0, 1)
+  bool draws = false;            ///< noise is drawn, even where its weight is 0
+  bool stored = true;            ///< the network's output is kept for later steps
+  bool restart = false;          ///< x is that before the step before
 };
 
 class Scheduler {
  public:
-  /// A run of `steps` steps. Throws ArgumentError when there are none, or more than the method has.
-  Scheduler(SchedulerConfig const& c, int steps) : config_(c), levels_(c) {
+  /// A run of `steps` steps, of which those before number `begin` are left out, as a run from a picture does: methods that look back do not
+  /// look back behind it. Throws ArgumentError when there are no steps, or more than the method has.
+  Scheduler(SchedulerConfig const& c, int steps, int begin = 0) : config_(c), levels_(c), begin_(begin) {
     require<ArgumentError>(steps >= 1 && steps <= c.train_steps, "steps: expected 1 to ", c.train_steps, ", found ", steps);
     switch (c.kind) {
       case SchedulerKind::euler:
@@ -44,15 +48,27 @@ class Scheduler {
         plan_pndm(steps);
         break;
     }
+    int const all = static_cast<int>(timesteps_.size());
+    require<ArgumentError>(begin >= 0 && begin < all, "steps: a run of ", all, " cannot begin at number ", begin);
+    if (static_cast<int>(steps_.size()) == all) steps_.erase(steps_.begin(), steps_.begin() + begin);
   }
   [[nodiscard]] SchedulerConfig const& config() const { return config_; }
   [[nodiscard]] NoiseLevels const& levels() const { return levels_; }
-  /// In order; pndm has one more than was asked for.
+  /// From `begin` on, in order; pndm has one more than was asked for.
   [[nodiscard]] std::vector<SchedulerStep> const& steps() const { return steps_; }
-  /// σ of each step and the last one's end; empty for methods that have none.
+  /// Of all steps, those before `begin` too.
+  [[nodiscard]] std::vector<double> const& timesteps() const { return timesteps_; }
+  /// σ of each of all steps and the last one's end; empty for methods that have none.
   [[nodiscard]] std::vector<double> const& sigmas() const { return sigmas_; }
-  /// What N(0, 1) is multiplied by to begin with.
+  /// What N(0, 1) is multiplied by to begin with, where no picture is given.
   [[nodiscard]] double first_noise() const { return first_noise_; }
+  /// The number of the first step whose timestep lies below (1 − share)·(all of training), the half rounded to even: where a refiner takes
+  /// over after `share` of the denoising. At most the number of steps.
+  [[nodiscard]] int step_at(double share) const {
+    double const cutoff = std::nearbyint(config_.train_steps - share * config_.train_steps);
+    auto const below = [&](double t) { return t < cutoff; };
+    return static_cast<int>(std::ssize(timesteps_) - std::count_if(timesteps_.begin(), timesteps_.end(), below));
+  }
 
  private:
   /// ᾱ at a timestep of the run before the picture's own end.
@@ -63,6 +79,7 @@ class Scheduler {
   /// Weights of x and m in the clean sample of variance-preserving latents x = √ᾱ·o + √(1 − ᾱ)·ε.
   void predict_data(SchedulerStep& s, double alpha) const {
     double const a = std::sqrt(alpha), b = std::sqrt(1 - alpha);
+    s.clean = a, s.spread = b;
     if (config_.prediction == Prediction::epsilon) s.data_x = 1 / a, s.data_m = -b / a;
     if (config_.prediction == Prediction::v_prediction) s.data_x = a, s.data_m = -b;
     if (config_.prediction == Prediction::sample) s.data_x = 0, s.data_m = 1;
@@ -85,6 +102,7 @@ class Scheduler {
     }
     first_noise_ = config_.spacing == Spacing::leading ? std::sqrt(sigmas_.front() * sigmas_.front() + 1) : sigmas_.front();
     sigmas_.push_back(config_.final_sigma_zero ? 0 : levels_.sigma.front());
+    timesteps_ = times;
     for (std::size_t i = 0; i < times.size(); ++i) {
       double const now = sigmas_[i];
       double next = sigmas_[i + 1], up = 0;
@@ -94,18 +112,21 @@ class Scheduler {
       }
       SchedulerStep s{
           .timestep = times[i], .input = 1 / std::sqrt(now * now + 1), .noise = up, .draws = config_.kind == SchedulerKind::euler_a};
+      s.spread = now;
       double const k = (next - now) / now;
-      if (config_.prediction == Prediction::epsilon) s.model = next - now;
+      if (config_.prediction == Prediction::epsilon) s.model = next - now, s.data_x = 1, s.data_m = -now;
       if (config_.prediction == Prediction::v_prediction)
-        s.keep = 1 + k * (1 - 1 / (now * now + 1)), s.model = k * now / std::sqrt(now * now + 1);
-      if (config_.prediction == Prediction::sample) s.keep = 1 + k, s.model = -k;
+        s.keep = 1 + k * (1 - 1 / (now * now + 1)), s.model = k * now / std::sqrt(now * now + 1), s.data_x = 1 / (now * now + 1),
+        s.data_m = -now / std::sqrt(now * now + 1);
+      if (config_.prediction == Prediction::sample) s.keep = 1 + k, s.model = -k, s.data_m = 1;
       steps_.push_back(s);
     }
   }
 
   /// x ← √ᾱ'·o + √(1 − ᾱ')·ε (Song et al. 2021, arXiv:2010.02502), η = 0.
   void plan_ddim(int steps) {
-    for (double const t : spaced_timesteps(config_, steps, true)) {
+    timesteps_ = spaced_timesteps(config_, steps, true);
+    for (double const t : timesteps_) {
       double const now = levels_.alpha_bar[checked(t)], next = alpha_before(t - config_.train_steps / steps);
       SchedulerStep s{.timestep = t, .clip = config_.clip, .keep = 0, .data = std::sqrt(next)};
       predict_data(s, now);
@@ -130,13 +151,14 @@ class Scheduler {
       for (double const t : times) sigmas_.push_back(levels_.sigma_at(t));
     }
     sigmas_.push_back(config_.final_sigma_zero ? 0 : levels_.sigma.front());
+    timesteps_ = times;
     for (std::size_t i = 0; i < times.size(); ++i) {
       double const now = sigmas_[i], next = sigmas_[i + 1], a = 1 / std::sqrt(next * next + 1);
       SchedulerStep s{.timestep = times[i], .keep = next * a * std::sqrt(now * now + 1) / now};
       predict_data(s, 1 / (now * now + 1));
       double const whole = -a * (next / now - 1);  // −a'·(e^(−h) − 1), e^(−h) = σ'/σ
       bool const last = i + 1 == times.size() && (config_.final_sigma_zero || steps < 15);
-      if (i == 0 || last || config_.order == 1) {
+      if (static_cast<int>(i) == begin_ || last || config_.order == 1) {
         s.data = whole;
       } else {
         double const ratio = std::log(now / next) / std::log(sigmas_[i - 1] / now);
@@ -163,6 +185,7 @@ class Scheduler {
                       .data = std::sqrt(next) * out,
                       .noise = std::sqrt(1 - next),
                       .draws = !last};
+      timesteps_.push_back(t);
       predict_data(s, levels_.alpha_bar[checked(t)]);
       steps_.push_back(s);
     }
@@ -172,6 +195,8 @@ class Scheduler {
   void plan_pndm(int steps) {
     auto times = spaced_timesteps(config_, steps, true);
     if (times.size() > 1) times.insert(times.begin() + 1, times[1]);
+    timesteps_ = times;
+    times.erase(times.begin(), times.begin() + std::clamp<std::ptrdiff_t>(begin_, 0, std::ssize(times)));
     require<ConfigError>(config_.prediction != Prediction::sample,
                          "pndm: prediction_type sample is not supported; there are epsilon, v_prediction");
     int const apart = config_.train_steps / steps;
@@ -185,6 +210,7 @@ class Scheduler {
       s.keep = std::sqrt(next / now);
       double const weight = -(next - now) / (now * std::sqrt(1 - next) + std::sqrt(now * (1 - now) * next));
       add_noise_part(s, now, weight);
+      predict_data(s, levels_.alpha_bar[checked(times[i])]);
       steps_.push_back(s);
     }
   }
@@ -197,8 +223,9 @@ class Scheduler {
 
   SchedulerConfig config_;
   NoiseLevels levels_;
+  int begin_;
   std::vector<SchedulerStep> steps_;
-  std::vector<double> sigmas_;
+  std::vector<double> timesteps_, sigmas_;
   double first_noise_ = 1;
 };
 
