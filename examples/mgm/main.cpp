@@ -1,4 +1,5 @@
 // The `mgm` tool: reads the command line, chooses the element type, turns exceptions into one line and an exit status.
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstdio>
@@ -56,6 +57,19 @@ void add_number(CLI::App& app, std::string const& option, Number& to, std::strin
     auto const [stop, error] = std::from_chars(said.data(), end, to);
     if (error != std::errc() || stop != end || !(to >= least && to <= most))
       throw CLI::ValidationError(option, mgm::text("expected a number from ", least, " to ", most, ", found ", mgm::quoted(said)));
+  };
+  app.add_option_function<std::string>(option, read, help)->type_name("NUMBER");
+}
+
+/// An option that takes a number from 0 to 1.
+void add_share(CLI::App& app, std::string const& option, std::optional<double>& to, std::string const& help) {
+  auto const read = [&to, option](std::string const& said) {
+    double share = 0;
+    char const* const end = said.data() + said.size();
+    auto const [stop, error] = std::from_chars(said.data(), end, share);
+    if (error != std::errc() || stop != end || !(share >= 0 && share <= 1))
+      throw CLI::ValidationError(option, mgm::text("expected a number from 0 to 1, found ", mgm::quoted(said)));
+    to = share;
   };
   app.add_option_function<std::string>(option, read, help)->type_name("NUMBER");
 }
@@ -123,6 +137,15 @@ void add_draw_options(CLI::App& app, Options& o) {
       ->check(CLI::IsMember({"euler", "euler_a", "ddim", "dpmpp_2m", "lcm", "pndm"}));
   app.add_option("--karras", o.karras, "auto, on or off: noise levels of euler and dpmpp_2m")->check(CLI::IsMember({"auto", "on", "off"}));
   app.add_option("--latents", o.latents, "safetensors with the latents to start from");
+  app.add_option("--init", o.init, "the picture to start from; without --size it keeps its size, down to multiples of 8");
+  app.add_option("--mask", o.mask, "white where --init is painted anew, black where it stays; the size is then the generator's own, or --size");
+  add_share(app, "--strength", o.strength, "0 to 1: the share of the steps that is run on --init; 0.8 for SD, 0.3 for SDXL, with --mask 1 and 0.9999");
+  app.add_option("--refiner", o.refiner, "folder of SDXL's refiner, which does the last steps");
+  add_share(app, "--refiner-at", o.refiner_at, "0 to 1: the share of the denoising after which the refiner takes over; 0.8");
+  add_number(app, "--images", o.pictures, "so many pictures, from seeds S, S + 1, ...: OUT.png, OUT-2.png, OUT-3.png, ...", 1, 10000);
+  add_number(app, "--preview", o.preview, "every so many steps a glance at the picture, a pixel for 8 x 8: OUT.step-N.png", 1, 100000);
+  app.add_option("--tile", o.tile, "on: the autoencoder works on tiles, in less memory; off")->check(CLI::IsMember({"on", "off"}));
+  app.add_option("--exif", o.exif, "of --init and --mask: apply or ignore")->check(CLI::IsMember({"apply", "ignore"}));
   app.add_option("--dump", o.dump, "safetensors to write: embeddings, latents and predictions of every step");
 }
 
@@ -183,14 +206,20 @@ void complain(std::string_view message) {
 
 void Terminal::progress(mgm::Stage stage, mgm::Size done, mgm::Size total) noexcept {
   if (!shown_ || total < 1 || stage == mgm::Stage::decode) return;
+  auto const now = std::chrono::steady_clock::now();
+  if (done == 0) since_ = now, step_ = 0, steps_ = 0;
   int const percent = static_cast<int>(100 * done / total);
   if (percent == percent_ && stage == stage_) return;
   percent_ = percent, stage_ = stage;
   std::fprintf(stderr, "\r%-8.*s %3d %%", static_cast<int>(name(stage).size()), name(stage).data(), percent);
+  if (steps_ > 0) std::fprintf(stderr, ", step %d of %d", std::min(step_ + 1, steps_), steps_);
+  double const passed = std::chrono::duration<double>(now - since_).count();
+  if (done > 0 && done < total && passed > 2)  // before, a guess
+    std::fprintf(stderr, ", %.0f s left    ", passed / static_cast<double>(done) * static_cast<double>(total - done));
   if (done >= total) clear();
 }
 void Terminal::clear() noexcept {
-  if (shown_ && percent_ >= 0) std::fprintf(stderr, "\r%-20s\r", "");
+  if (shown_ && percent_ >= 0) std::fprintf(stderr, "\r%-60s\r", "");
   percent_ = -1;
 }
 

@@ -1,6 +1,7 @@
 // What the command line says, and what several commands share.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -37,6 +38,9 @@ struct Options {
   std::optional<double> guidance;
   int steps = 50;
   std::string size, scheduler, karras = "auto", latents, dump;
+  std::string init, mask, refiner, tile = "off";
+  std::optional<double> strength, refiner_at;
+  int pictures = 1, preview = 0;
   // tokenize
   std::optional<std::string> text, jsonl, decode, decode_jsonl, conversation;
   std::int64_t max_length = 0;  // 0: not cut
@@ -58,6 +62,8 @@ class Terminal : public mgm::Monitor {
  public:
   explicit Terminal(bool shown) : shown_(shown) {}
   void progress(mgm::Stage stage, mgm::Size done, mgm::Size total) noexcept override;
+  /// `done` of `steps` steps of a picture are done.
+  void step(int done, int steps) noexcept { step_ = done, steps_ = steps; }
   void clear() noexcept;
   void wait_for_a_line(bool on) noexcept { waiting_.store(on, std::memory_order_relaxed); }
   [[nodiscard]] bool waits_for_a_line() const noexcept { return waiting_.load(std::memory_order_relaxed); }
@@ -65,8 +71,9 @@ class Terminal : public mgm::Monitor {
  private:
   std::atomic<bool> waiting_{false};
   bool shown_;
-  int percent_ = -1;
+  int percent_ = -1, step_ = 0, steps_ = 0;
   mgm::Stage stage_{};
+  std::chrono::steady_clock::time_point since_{};  // the stage's beginning
 };
 
 mgm::io::Image read_picture(Options const& o, std::string const& path);

@@ -20,7 +20,7 @@ import sd_make_random
 import sd_reference
 
 HERE = Path(__file__).resolve().parent
-KEEP = 700  # numbers of a tensor
+KEEP = 500  # numbers of a tensor
 
 
 def step_for(shape):

@@ -98,7 +98,7 @@ def make_tokenizer(folder, merges, pad, source):
     lines = (source / "merges.txt").read_text(encoding="utf-8").split("\n")
     (folder / "merges.txt").write_text("\n".join(lines[:1 + merges]) + "\n", encoding="utf-8")
     content = json.loads((source / "tokenizer_config.json").read_text())
-    content["pad_token"] = pad
+    content |= {"pad_token": pad, "model_max_length": 77}
     (folder / "tokenizer_config.json").write_text(json.dumps(content, indent=2) + "\n")
     special = {"bos_token": tokens[-2], "eos_token": tokens[-1], "unk_token": tokens[-1], "pad_token": pad}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n")

@@ -82,7 +82,7 @@ struct TransformerBlock {
 };
 
 /// x += proj_out(blocks(proj_in(GroupNorm x))), pixels as tokens.   x (H, W, C), text (M, text), in place. The projections are linear; files
-/// that have them as 1×1 convolutions hold the same numbers.
+/// that have them as 1×1 convolutions hold the same numbers. Each block is a step of the stage. Throws ShapeError, Cancelled.
 template <Real T, Device Dev = DefaultDevice>
 struct SpatialTransformer {
   struct Config {
@@ -96,7 +96,7 @@ struct SpatialTransformer {
   void operator()(Context<Dev>& ctx, In<T, 2, Dev> text, Out<T, 3, Dev> x) const {
     auto const rows = x.reshape(Extents{x.extent(0) * x.extent(1), x.extent(2)});     // (H·W, C)
     auto y = proj_in(ctx, norm(ctx, rows));                                           // (H·W, C)
-    for (auto const& block : blocks) block(ctx, text, y.view());
+    for (auto const& block : blocks) block(ctx, text, y.view()), ctx.step();
     proj_out.into(ctx, y, rows, {.residual = rows});
   }
   template <class Visit>

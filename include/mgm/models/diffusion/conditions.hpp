@@ -21,13 +21,13 @@ struct Condition {
 /// A prompt through one encoder or SDXL's two. Throws ConfigError where encoders and UNet do not belong together.
 template <Real T, Device Dev>
 [[nodiscard]] Condition<T, Dev> encode_prompt(Context<Dev>& ctx, std::span<Prompter<T, Dev> const> prompters, UnetConfig const& net,
-                                              std::string_view prompt) {
+                                              std::string_view prompt, bool plain = false) {
   Condition<T, Dev> out;
   Size const positions = prompters.front().encoder.config().positions;
   out.text = ctx.template empty<T>(Extents{positions, net.text});  // (77, D)
   Size at = 0;
   for (auto const& p : prompters) {
-    auto states = p.encoder(ctx, p.ids(prompt), net.added == 0);  // (77, C) and (1, P)
+    auto states = p.encoder(ctx, p.ids(prompt, plain), net.added == 0);  // (77, C) and (1, P)
     Size const own = states.sequence.extent(1);
     require<ConfigError>(at + own <= net.text && states.sequence.extent(0) == positions,
                          "generator: the text encoders' states do not fit the UNet's ", net.text, " channels");
@@ -49,13 +49,22 @@ template <Real T, Device Dev>
   return out;
 }
 
-/// Sets c.added = [pooled, sinusoid(s) of each of `sizes`], for UNets that take it.
+/// Sets c.added = [pooled, sinusoids of the sizes that the UNet was trained with], for UNets that take it: (height, width, 0, 0, height,
+/// width) of the original, of where it was cut, and of the target; a refiner's end in an aesthetic score instead, 6, of a negative
+/// prompt 2.5.
 template <Real T, Device Dev>
-void add_sizes(Context<Dev>& ctx, UnetConfig const& net, std::span<float const> sizes, Condition<T, Dev>& c) {
+void add_sizes(Context<Dev>& ctx, UnetConfig const& net, Size height, Size width, bool negative, Condition<T, Dev>& c) {
   if (net.added == 0) return;
-  Size const waves_wide = static_cast<Size>(sizes.size()) * net.added_time, pooled = net.added - waves_wide;
-  require<ConfigError>(pooled >= 0 && c.pooled.extent(1) == pooled, "generator: the pooled text has ", c.pooled.extent(1),
-                       " channels, the UNet takes ", pooled);
+  float const h = static_cast<float>(height), w = static_cast<float>(width);
+  Size const pooled = c.pooled.extent(1), count = net.added_time > 0 ? (net.added - pooled) / net.added_time : 0;
+  require<ConfigError>((count == 5 || count == 6) && net.added == pooled + count * net.added_time, "generator: the pooled text has ",
+                       pooled, " channels and sizes take ", net.added_time, " each; 6 of these, or a refiner's 5, do not make the UNet's ",
+                       net.added);
+  std::vector<float> sizes{h, w, 0, 0};
+  if (count == 6)
+    sizes.insert(sizes.end(), {h, w});
+  else
+    sizes.push_back(negative ? 2.5f : 6.0f);
   std::vector<float> waves;
   for (float const s : sizes) {
     auto const one = sinusoid(s, net.added_time);
@@ -63,7 +72,7 @@ void add_sizes(Context<Dev>& ctx, UnetConfig const& net, std::span<float const> 
   }
   c.added = ctx.template empty<T>(Extents{Size{1}, net.added});
   ops::copy<T, Dev>(ctx, c.pooled, c.added.slice(1, 0, pooled));
-  ops::copy<T, Dev>(ctx, Unet<T, Dev>::rounded(ctx, waves), c.added.slice(1, pooled, waves_wide));
+  ops::copy<T, Dev>(ctx, Unet<T, Dev>::rounded(ctx, waves), c.added.slice(1, pooled, count * net.added_time));
 }
 
 /// [sin(w·f), cos(w·f)], w = 1000·(guidance − 1): the sine first here, and half − 1 in the divisor.

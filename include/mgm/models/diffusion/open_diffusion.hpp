@@ -18,7 +18,7 @@ namespace detail {
 }  // namespace detail
 
 template <Real T, Device Dev>
-auto StableDiffusion<T, Dev>::open(Context<Dev>& ctx, std::string const& folder) -> StableDiffusion {
+auto StableDiffusion<T, Dev>::open(Context<Dev>& ctx, std::string const& folder, DiffusionParts parts) -> StableDiffusion {
   namespace fs = std::filesystem;
   std::error_code ignored;
   require<FileError>(fs::is_directory(folder, ignored), folder, ": expected a diffusers folder, found ",
@@ -45,6 +45,9 @@ auto StableDiffusion<T, Dev>::open(Context<Dev>& ctx, std::string const& folder)
   std::vector<io::Source> sources;
   for (std::string const suffix : {"", "_2"}) {
     if (!component("text_encoder" + suffix, "")) continue;
+    auto const kind = io::find_key(index, "text_encoder" + suffix, path("model_index.json"))->at(1);
+    require<ConfigError>(kind == "CLIPTextModel" || kind == "CLIPTextModelWithProjection", path("model_index.json"), ": text_encoder",
+                         suffix, " is ", io::detail::describe(kind), ", expected CLIPTextModel or CLIPTextModelWithProjection");
     std::string const where = path("text_encoder" + suffix + "/config.json");
     auto config = text_encoder_config(io::read_json(where), where);
     sources.push_back({io::Checkpoint::open(path("text_encoder" + suffix), detail::weight_files("model")), ""});
@@ -55,15 +58,20 @@ auto StableDiffusion<T, Dev>::open(Context<Dev>& ctx, std::string const& folder)
   }
   require<ConfigError>(!out.prompters.empty(), path("model_index.json"), ": component text_encoder is missing; a prompt cannot be read");
   out.unet.emplace(ctx, unet_config(io::read_json(path("unet/config.json")), path("unet/config.json")));
-  out.vae.emplace(ctx, vae_config(io::read_json(path("vae/config.json")), path("vae/config.json")));
-  require<ConfigError>(out.unet->config().in == out.unet->config().out && out.unet->config().out == out.vae->config().latents,
-                       path("unet/config.json"), ": ", out.unet->config().in, " channels in, ", out.unet->config().out,
-                       " out, the autoencoder has ", out.vae->config().latents, "; inpainting models are not built yet");
   io::Source const unet{io::Checkpoint::open(path("unet"), detail::weight_files("diffusion_pytorch_model")), ""};
   io::Source const vae{io::Checkpoint::open(path("vae"), detail::weight_files("diffusion_pytorch_model")), ""};
+  auto autoencoder = vae_config(io::read_json(path("vae/config.json")), path("vae/config.json"));
+  autoencoder.old_names = vae.checkpoint.find("decoder.mid_block.attentions.0.query.weight") != nullptr;
+  auto const& net = out.unet->config();
+  require<ConfigError>(net.out == autoencoder.latents && (net.in == net.out || net.in == 2 * net.out + 1), path("unet/config.json"), ": ",
+                       net.in, " channels in, ", net.out, " out, the autoencoder has ", autoencoder.latents, "; expected ",
+                       autoencoder.latents, " in and out, or ", 2 * autoencoder.latents + 1, " in for inpainting");
+  out.vae.emplace(ctx, autoencoder);
+  if (parts.encoder) out.encoder.emplace(ctx, autoencoder);
   for (std::size_t i = 0; i < sources.size(); ++i) io::load_parameters(ctx, sources[i], out.prompters[i].encoder);
   io::load_parameters(ctx, unet, *out.unet);
   io::load_parameters(ctx, vae, *out.vae);
+  if (out.encoder) io::load_parameters(ctx, vae, *out.encoder);
   return out;
 }
 

@@ -15,9 +15,19 @@ struct Prompter {
   std::shared_ptr<io::Tokenizer const> vocabulary;
   TextEncoder<T, Dev> encoder;
 
+  static constexpr std::size_t kLongest = std::size_t{1} << 20;  ///< bytes of a prompt; some hundred are read
+
+  /// How many ids of a text there are beyond what the encoder reads.
+  [[nodiscard]] std::size_t cut(std::string_view text) const {
+    std::size_t const all = vocabulary->encode(text).size(), most = static_cast<std::size_t>(encoder.config().positions);
+    return all > most ? all - most : 0;
+  }
   /// The ids of a text as the encoders were trained: begin, at most 75 of content, end, padding to the encoder's positions.
-  [[nodiscard]] std::vector<int> ids(std::string_view text) const {
-    auto out = vocabulary->encode(text);
+  /// Special tokens that are written out in the text are such, as in diffusers, unless it is `plain`. Throws
+  /// LimitError for texts longer than kLongest, ConfigError where tokenizer and encoder do not belong together.
+  [[nodiscard]] std::vector<int> ids(std::string_view text, bool plain = false) const {
+    require<LimitError>(text.size() <= kLongest, "prompt: ", text.size(), " bytes, at most ", kLongest, " are taken");
+    auto out = vocabulary->encode(text, {.special = plain ? io::Special::plain : io::Special::parse});
     std::size_t const most = static_cast<std::size_t>(encoder.config().positions);
     auto const end = vocabulary->eos(), pad = vocabulary->pad();
     require<ConfigError>(end.has_value(), "generator: the tokenizer names no end token");

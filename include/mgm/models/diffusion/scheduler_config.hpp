@@ -67,7 +67,7 @@ struct SchedulerConfig {
   c.spacing = choice(c.spacing, "timestep_spacing", said("timestep_spacing", levels ? "linspace" : "leading"), kSpacingNames);
   c.offset = io::get_or(json, "steps_offset", 0, where);
   c.karras = (c.kind == euler || c.kind == dpmpp_2m) && io::get_or(json, "use_karras_sigmas", false, where);
-  c.zero_snr = io::get_or(json, "rescale_betas_zero_snr", false, where);
+  c.zero_snr = c.kind != pndm && io::get_or(json, "rescale_betas_zero_snr", false, where);  // a key that the class does not have
   c.alpha_to_one = io::get_or(json, "set_alpha_to_one", c.kind == ddim || c.kind == lcm, where);
   if ((c.kind == ddim || c.kind == lcm) && io::get_or(json, "clip_sample", c.kind == ddim, where))
     c.clip = io::get_or(json, "clip_sample_range", 1.0, where);

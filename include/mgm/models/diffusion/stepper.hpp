@@ -22,7 +22,8 @@ class Stepper {
       for (std::size_t k = 0; k < known && k < 3; ++k) sum += s.past[k + 1] * static_cast<double>(outputs_[k][i]);
       double clean = s.data_x * static_cast<double>(x[i]) + s.data_m * sum;
       if (s.clip > 0) clean = std::clamp(clean, -s.clip, s.clip);
-      double next = s.keep * static_cast<double>(x[i]) + s.model * sum + s.data * clean + s.before * static_cast<double>(data_[i]);
+      double next = s.keep * static_cast<double>(x[i]) + s.model * sum + s.before * static_cast<double>(data_[i]);
+      if (s.data != 0) next += s.data * clean;  // where it has no part it may be infinite
       if (s.draws) next += s.noise * static_cast<double>(noise[i]);
       data_[i] = static_cast<float>(clean), x[i] = static_cast<float>(next);
     }
@@ -30,6 +31,9 @@ class Stepper {
     outputs_.insert(outputs_.begin(), std::move(m));
     if (outputs_.size() > 3) outputs_.pop_back();
   }
+
+  /// The clean latents that the last step saw behind the noise.
+  [[nodiscard]] std::vector<float> const& clean() const { return data_; }
 
  private:
   std::vector<std::vector<float>> outputs_;  // the newest first

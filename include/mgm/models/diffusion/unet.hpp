@@ -57,8 +57,13 @@ class Unet {
   }
 
   [[nodiscard]] Config const& config() const { return config_; }
-  /// Steps that one call reports.
-  [[nodiscard]] Size blocks() const { return static_cast<Size>(down_.size() + up_.size()) + 1; }
+  /// Steps that one call reports: a resnet, a transformer's block or a change of size each.
+  [[nodiscard]] Size steps() const {
+    Size sum = middle_.steps();
+    for (auto const* side : {&down_, &up_})
+      for (auto const& block : *side) sum += block.steps();
+    return sum;
+  }
 
   /// (1, time): silu of the time's embedding, with what else conditions all blocks. `added` (1, config.added) where the model takes it;
   /// `guidance` (1, guidance_width), or empty.
@@ -83,18 +88,18 @@ class Unet {
     skips.push_back(conv_in_(ctx, x, Window::same(3, rows, cols)));  // (h, w, C₀)
     for (auto const& block : down_) {
       for (std::size_t j = 0; j < block.resnets.size(); ++j) skips.push_back(block.run(ctx, j, skips.back(), silu_emb, text));
-      if (block.resample)
-        skips.push_back((*block.resample)(ctx, skips.back(), Window::halved(skips.back().extent(0), skips.back().extent(1))));
+      if (!block.resample) continue;
+      skips.push_back((*block.resample)(ctx, skips.back(), Window::halved(skips.back().extent(0), skips.back().extent(1))));
       ctx.step();
     }
     Map h = middle_.run(ctx, 1, middle_.run(ctx, 0, skips.back(), silu_emb, text), silu_emb, text);
-    ctx.step();
     for (auto const& block : up_) {
       for (std::size_t j = 0; j < block.resnets.size(); ++j) {
         h = block.run(ctx, j, h, silu_emb, text, skips.back());
         skips.pop_back();
       }
-      if (block.resample) h = (*block.resample)(ctx, h, Window::resampled(3, skips.back().extent(0), skips.back().extent(1)));
+      if (!block.resample) continue;
+      h = (*block.resample)(ctx, h, Window::resampled(3, skips.back().extent(0), skips.back().extent(1)));
       ctx.step();
     }
     auto out = ctx.template empty<float>(Extents{rows * cols, config_.out});  // (h·w, out)
@@ -137,8 +142,14 @@ class Unet {
     /// x, with the channels of `skip` behind its own if there is one, is read where it lies.
     Map run(Context<Dev>& ctx, std::size_t j, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text, In<T, 3, Dev> skip = {}) const {
       auto y = resnets[j](ctx, x, skip, silu_emb);  // (h, w, C)
+      ctx.step();
       if (j < transformers.size()) transformers[j](ctx, text, y);
       return y;
+    }
+    [[nodiscard]] Size steps() const {
+      Size sum = static_cast<Size>(resnets.size()) + (resample ? 1 : 0);
+      for (auto const& t : transformers) sum += static_cast<Size>(t.blocks.size());
+      return sum;
     }
     template <class Visit>
     void parameters(Visit&& visit, std::string const& name, std::string_view resample_name) {
