@@ -25,6 +25,13 @@ cudaError_t called(char const* name) {
   if (now) c.failed = name;
   return now || (c.sticky && !c.failed.empty()) ? remember(c.failure) : cudaSuccess;
 }
+/// The same for a call that no recording survives, such as one that waits.
+cudaError_t called_apart(char const* name) {
+  if (auto const e = called(name)) return e;
+  if (cudart().recording == nullptr) return cudaSuccess;
+  cudart().spoilt = true;
+  return remember(cudaErrorStreamCaptureUnsupported);
+}
 cudaError_t no_machine() {
   Cudart const& c = cudart();
   return c.driver < CUDART_VERSION ? cudaErrorInsufficientDriver : c.devices == 0 ? cudaErrorNoDevice : cudaSuccess;
@@ -32,7 +39,7 @@ cudaError_t no_machine() {
 }  // namespace
 }  // namespace fake
 
-using fake::called, fake::cudart, fake::remember;
+using fake::called, fake::called_apart, fake::cudart, fake::remember;
 
 extern "C" {
 
@@ -108,19 +115,21 @@ cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
   *device = stream ? *reinterpret_cast<int*>(stream) : cudart().current;
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  ++cudart().synchronisations;
-  return called("cudaStreamSynchronize");
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  ++cudart().synchronisations, cudart().used.insert(stream);
+  return called_apart("cudaStreamSynchronize");
 }
 cudaError_t cudaMallocAsync(void** block, std::size_t bytes, cudaStream_t stream) {
-  if (auto const e = called("cudaMallocAsync")) return e;
+  cudart().used.insert(stream);
+  if (auto const e = called_apart("cudaMallocAsync")) return e;
   if (bytes > cudart().free_bytes) return remember(cudaErrorMemoryAllocation);
   *block = std::calloc(bytes, 1);
   cudart().blocks.emplace(*block, stream ? *reinterpret_cast<int*>(stream) : cudart().current);
   return cudaSuccess;
 }
-cudaError_t cudaFreeAsync(void* block, cudaStream_t) {
-  auto const e = called("cudaFreeAsync");
+cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
+  cudart().used.insert(stream);
+  auto const e = called_apart("cudaFreeAsync");
   if (cudart().blocks.erase(block) > 0) std::free(block);
   return e;
 }
@@ -129,8 +138,9 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *free = cudart().free_bytes, *total = 1 << 20;
   return cudaSuccess;
 }
-cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t) {
-  if (auto const e = called("cudaMemcpyAsync")) return e;
+cudaError_t cudaMemcpyAsync(void* to, void const* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  cudart().used.insert(stream);
+  if (auto const e = called_apart("cudaMemcpyAsync")) return e;
   std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
@@ -143,9 +153,52 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, void con
   attributes->type = ours ? cudaMemoryTypeDevice : cudart().pinned.count(const_cast<void*>(p)) ? cudaMemoryTypeHost : cudaMemoryTypeUnregistered;
   return cudaSuccess;
 }
-cudaError_t cudaLaunchKernelExC(cudaLaunchConfig_t const*, void const*, void**) {
+cudaError_t cudaLaunchKernelExC(cudaLaunchConfig_t const* config, void const*, void**) {
+  cudart().used.insert(config->stream);
   if (auto const e = called("cudaLaunchKernelExC")) return e;
-  ++cudart().launches;
+  ++(config->stream != nullptr && config->stream == cudart().recording ? cudart().recorded : cudart().launches);
+  return cudaSuccess;
+}
+// A graph is the address of its number of launches.
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  if (auto const e = called("cudaStreamBeginCapture")) return e;
+  if (cudart().recording != nullptr) return remember(cudaErrorIllegalState);
+  cudart().recording = stream, cudart().recorded = 0, cudart().spoilt = false;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  *graph = nullptr;
+  bool const ours = cudart().recording == stream;
+  if (ours) cudart().recording = nullptr;  // whatever comes
+  if (auto const e = called("cudaStreamEndCapture")) return e;
+  if (!ours) return remember(cudaErrorIllegalState);
+  if (cudart().spoilt) return remember(cudaErrorStreamCaptureInvalidated);
+  int* const kept = new int(cudart().recorded);
+  cudart().graphs.insert(kept);
+  *graph = reinterpret_cast<cudaGraph_t>(kept);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
+  if (auto const e = called("cudaGraphInstantiate")) return e;
+  int* const made = new int(*reinterpret_cast<int*>(graph));
+  cudart().execs.insert(made);
+  *exec = reinterpret_cast<cudaGraphExec_t>(made);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  auto const e = called("cudaGraphDestroy");
+  if (cudart().graphs.erase(reinterpret_cast<int*>(graph)) > 0) delete reinterpret_cast<int*>(graph);
+  return e;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  auto const e = called("cudaGraphExecDestroy");
+  if (cudart().execs.erase(reinterpret_cast<int*>(exec)) > 0) delete reinterpret_cast<int*>(exec);
+  return e;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  cudart().used.insert(stream);
+  if (auto const e = called("cudaGraphLaunch")) return e;
+  ++cudart().replays, cudart().launches += *reinterpret_cast<int*>(exec);
   return cudaSuccess;
 }
 

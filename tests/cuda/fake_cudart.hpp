@@ -19,13 +19,19 @@ struct Cudart {
   cudaError_t failure = cudaErrorUnknown;
   bool sticky = false;            ///< after the failure every call fails
   // what was seen
-  int calls = 0, launches = 0, synchronisations = 0;
+  int calls = 0, launches = 0, synchronisations = 0;  ///< launches: those that ran, of replays too
+  int replays = 0;
   std::string failed;             ///< the call that was made to fail
   cudaError_t last = cudaSuccess; ///< what cudaGetLastError would give
   int current = 0;
   std::map<void*, int> blocks;  ///< and the device of each
   std::set<void*> pinned;
-  std::set<cudaStream_t> streams;
+  std::set<cudaStream_t> streams, used;  ///< those that are there, and those that any work went to
+  // recordings
+  cudaStream_t recording = nullptr;      ///< the stream whose launches are kept
+  bool spoilt = false;                   ///< by a call that no recording survives
+  int recorded = 0;                      ///< launches kept so far
+  std::set<int*> graphs, execs;          ///< each with its number of launches
 };
 Cudart& cudart();
 /// Forgets everything.

@@ -39,9 +39,10 @@ class Arena {
   explicit Arena(std::shared_ptr<Allocator> parent) : parent_(std::move(parent)) {}
   Arena(Arena const&) = delete;
   Arena& operator=(Arena const&) = delete;
-  ~Arena() { clear(); }
+  virtual ~Arena() { clear(); }
 
-  void* allocate(Size bytes, Size& granted) {
+  /// At least `bytes` bytes; `granted` is what `release` is told. Throws MemoryError.
+  virtual void* allocate(Size bytes, Size& granted) {
     granted = (bytes + kStep - 1) / kStep * kStep;
     {
       std::lock_guard const lock(mutex_);
@@ -54,7 +55,7 @@ class Arena {
     }
     return parent_->allocate(granted);
   }
-  void release(void* block, Size granted) noexcept {
+  virtual void release(void* block, Size granted) noexcept {
     try {
       std::lock_guard const lock(mutex_);
       free_.emplace(granted, block);

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstring>
 #include <memory>
+#include <utility>
 
 #include <mgm/mem/allocator.hpp>
 #include <mgm/mem/monitor.hpp>
@@ -24,9 +25,9 @@ class ContextBase {
     stage_ = stage, done_ = 0, total_ = total;
     report();
   }
-  /// One step, a layer or a tensor, is done (on a GPU: enqueued). Throws Cancelled.
-  void step() {
-    ++done_;
+  /// One step, a layer or a tensor, is done (on a GPU: enqueued), or several that were one piece of work. Throws Cancelled.
+  void step(Size steps = 1) {
+    done_ += steps;
     report();
   }
 
@@ -53,6 +54,21 @@ class ContextBase {
   }
   /// Hands the arena's free blocks back to the allocator.
   void trim() noexcept { arena_->clear(); }
+
+  /// Where arenas of one's own take their blocks.
+  [[nodiscard]] std::shared_ptr<Allocator> const& allocator() const { return allocator_; }
+  /// While the result lives, `empty` takes from `arena`. It ends before the Context does.
+  [[nodiscard]] auto take_from(std::shared_ptr<Arena> arena) {
+    struct Scope {
+      Scope(ContextBase& of, std::shared_ptr<Arena> arena) : ctx(of), before(std::exchange(of.arena_, std::move(arena))) {}
+      Scope(Scope const&) = delete;
+      Scope& operator=(Scope const&) = delete;
+      ~Scope() { ctx.arena_ = std::move(before); }
+      ContextBase& ctx;
+      std::shared_ptr<Arena> before;
+    };
+    return Scope(*this, std::move(arena));
+  }
 
  protected:
   ContextBase(std::shared_ptr<Allocator> allocator, Monitor* monitor)

@@ -4,6 +4,7 @@
 
 #include <mgm/mem/context_base.hpp>
 #include <mgm/mem/second_backend.hpp>
+#include <mgm/simt/graph.hpp>
 #include <mgm/simt/runtime.hpp>
 
 namespace mgm::inline v0 {
@@ -68,8 +69,18 @@ class Context<Cuda> : public ContextBase<Cuda> {
   template <class T, int R>
   [[nodiscard]] Tensor<T const, R, Cuda> on_device(View<T, R, Cpu> v) {
     auto out = this->template empty<std::remove_const_t<T>>(v.extents());
-    if (v.count() > 0) runtime_->copy_to_device(out.data(), v.data(), v.count() * Size{sizeof(T)});
+    copy_to_device(v, out.view());
     return out;
+  }
+  /// The same into memory that is there, both dense, of one shape.
+  template <class T, int R>
+  void copy_to_device(View<T, R, Cpu> from, std::type_identity_t<View<std::remove_const_t<T>, R, Cuda>> to) {
+    if (from.count() > 0) runtime_->copy_to_device(to.data(), from.data(), from.count() * Size{sizeof(T)});
+  }
+  /// What all enqueued work left in `from`, into the host's memory; both dense, of one shape. Waits for this stream alone.
+  template <class T, int R>
+  void copy_to_host(View<T, R, Cuda> from, std::type_identity_t<View<std::remove_const_t<T>, R, Cpu>> to) {
+    if (from.count() > 0) runtime_->copy_to_host(to.data(), from.data(), from.count() * Size{sizeof(T)});
   }
   /// A loaded tensor where kernels read it: a copy of its own.
   template <class T, int R>
@@ -78,6 +89,22 @@ class Context<Cuda> : public ContextBase<Cuda> {
     if (t.count() > 0) runtime_->copy_to_device(out.data(), t.data(), t.count() * Size{sizeof(T)});
     return out;
   }
+
+  /// Records what `body` enqueues, as a CUDA graph, instead of running it; it may neither allocate nor look at data (mem/replay.hpp sees to
+  /// that). What it throws ends the recording, and the stream runs again. Throws DeviceError.
+  template <class Body>
+  [[nodiscard]] simt::Graph<Cuda> record(Body&& body) {
+    runtime_->begin_recording();
+    try {
+      body();
+    } catch (...) {
+      runtime_->drop_recording();
+      throw;
+    }
+    return {{runtime_->end_recording(), [runtime = runtime_](::CUgraphExec_st* graph) { runtime->discard(graph); }}};
+  }
+  /// Enqueues what was recorded, as one launch, and returns.
+  void replay(simt::Graph<Cuda> const& graph) { runtime_->replay(graph.exec.get()); }
 
  private:
   Context(Config const& c, std::shared_ptr<simt::Runtime> runtime)

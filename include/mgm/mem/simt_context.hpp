@@ -5,6 +5,7 @@
 #include <memory>
 
 #include <mgm/mem/context_base.hpp>
+#include <mgm/simt/graph.hpp>
 #include <mgm/simt/machine.hpp>
 
 namespace mgm::inline v0 {
@@ -19,6 +20,7 @@ class PoisonAllocator final : public Allocator {
   PoisonAllocator(std::shared_ptr<Allocator> parent, std::shared_ptr<simt::Machine> machine)
       : parent_(std::move(parent)), machine_(std::move(machine)) {}
   void* allocate(Size bytes) override {
+    machine_->refuse_recording("memory");
     auto* const block = static_cast<unsigned char*>(parent_->allocate(bytes + 2 * kBand));
     std::memset(block, kPoison, static_cast<std::size_t>(bytes + 2 * kBand));
     return block + kBand;
@@ -64,7 +66,10 @@ class Context<Simt> : public ContextBase<Simt> {
   /// For what is done on the host whatever the device: pictures, files.
   [[nodiscard]] Executor host_executor() const { return {machine_->threads(), best_isa()}; }
   [[nodiscard]] bool tuned() const { return machine_->config().tuned; }
-  void synchronise() { machine_->check(); }
+  void synchronise() {
+    machine_->refuse_recording("synchronise");
+    machine_->check();
+  }
 
   /// `v` where the host reads it, after all enqueued work: the same memory, which the caller keeps alive.
   template <class T, int R>
@@ -76,14 +81,35 @@ class Context<Simt> : public ContextBase<Simt> {
   template <class T, int R>
   [[nodiscard]] Tensor<T const, R, Simt> on_device(View<T, R, Cpu> v) {
     auto out = this->template empty<std::remove_const_t<T>>(v.extents());
-    if (v.count() > 0) std::memcpy(out.data(), v.data(), static_cast<std::size_t>(v.count()) * sizeof(T));
+    copy_to_device(v, out.view());
     return out;
+  }
+  /// The same into memory that is there, both dense, of one shape.
+  template <class T, int R>
+  void copy_to_device(View<T, R, Cpu> from, std::type_identity_t<View<std::remove_const_t<T>, R, Simt>> to) {
+    machine_->refuse_recording("copy to device");
+    if (from.count() > 0) std::memcpy(to.data(), from.data(), static_cast<std::size_t>(from.count()) * sizeof(T));
+  }
+  /// What all enqueued work left in `from`, into the host's memory; both dense, of one shape.
+  template <class T, int R>
+  void copy_to_host(View<T, R, Simt> from, std::type_identity_t<View<std::remove_const_t<T>, R, Cpu>> to) {
+    synchronise();
+    if (from.count() > 0) std::memcpy(to.data(), from.data(), static_cast<std::size_t>(from.count()) * sizeof(T));
   }
   /// A loaded tensor where kernels read it: the same memory, shared, so that a mapped file serves as it is.
   template <class T, int R>
   [[nodiscard]] Tensor<T const, R, Simt> on_device(Tensor<T const, R, Cpu> t) {
     return {View<T const, R, Simt>(t.data(), t.extents(), t.strides()), t.owner()};
   }
+
+  /// Records what `body` enqueues instead of running it; it may neither allocate nor look at data (mem/replay.hpp sees to that). What
+  /// it throws ends the recording. Throws DeviceError.
+  template <class Body>
+  [[nodiscard]] simt::Graph<Simt> record(Body&& body) {
+    return simt::record(stream(), body);
+  }
+  /// Enqueues what was recorded.
+  void replay(simt::Graph<Simt> const& graph) { simt::replay(stream(), graph); }
 
  private:
   static std::shared_ptr<simt::Machine> make_machine(Config const& c) {

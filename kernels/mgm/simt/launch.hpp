@@ -12,7 +12,8 @@ inline void check_grid(LaunchShape const& shape) {
                       shape.grid.x, ", ", shape.grid.y, " and ", shape.grid.z, "; -1 stands for 2^31 and more");
 }
 
-/// Enqueues `kernel(args...)` and returns; an empty grid is a no-op. On Simt the work is done when it returns.
+/// Enqueues `kernel(args...)` and returns; an empty grid is a no-op. On Simt the work is done when it returns, unless the machine records
+/// (graph.hpp).
 /// Throws LimitError when the shape is beyond the device's limits, DeviceError when the launch fails, KernelError (Simt) for what the strict
 /// machine found.
 template <KernelDevice Dev, class Kernel, class... Args>

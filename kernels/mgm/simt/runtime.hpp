@@ -5,6 +5,8 @@
 #include <mgm/core/error.hpp>
 #include <mgm/simt/stream.hpp>
 
+struct CUgraphExec_st;  // what a cudaGraphExec_t points to
+
 namespace mgm::inline v0::simt {
 
 /// What a GPU has.
@@ -40,11 +42,19 @@ class Runtime {
   void copy_to_host(void* to, void const* from, Size bytes);  ///< returns when the bytes are there
   void synchronise();
 
+  /// What is enqueued on the stream from here on is recorded instead of run, until one of the two below. Meanwhile all of the above throw.
+  /// The legacy default stream cannot record.
+  void begin_recording();
+  [[nodiscard]] ::CUgraphExec_st* end_recording();  ///< the stream runs again whatever happens; `discard` what it returns
+  void drop_recording() noexcept;
+  void replay(::CUgraphExec_st* graph);             ///< enqueues and returns
+  void discard(::CUgraphExec_st* graph) noexcept;   ///< returns at once; a replay that is under way ends as it would
+
  private:
-  void ready(char const* what) const;  ///< throws for a fork and for what was pending before
+  void ready(char const* what) const;  ///< throws for a fork, for what was pending before, and while the stream records
 
   int device_, process_;
-  bool own_;
+  bool own_, recording_ = false;
   ::CUstream_st* stream_ = nullptr;
   DeviceInfo info_;
 };
@@ -52,5 +62,6 @@ class Runtime {
 }  // namespace mgm::inline v0::simt
 
 #if defined(__CUDACC__)
+#  include <mgm/simt/cuda/graph.inl>
 #  include <mgm/simt/cuda/runtime.inl>
 #endif

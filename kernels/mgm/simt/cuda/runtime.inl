@@ -92,6 +92,7 @@ MGM_WEAK Runtime::~Runtime() {
 
 MGM_WEAK void Runtime::ready(char const* what) const {
   require<DeviceError>(process_ == ::getpid(), what, ": this process was forked from the one that made the context; CUDA does not survive a fork, make the context after it");
+  require<DeviceError>(!recording_, what, ": not while launches are recorded; what a recording reads and writes is in the device's memory before it begins");
   cuda::check_pending(what);
 }
 

@@ -1,4 +1,5 @@
-/// launch.hpp on the host: blocks are shared among the machine's threads; each is run by one of them from begin to end.
+/// launch.hpp on the host: blocks are shared among the machine's threads; each is run by one of them from begin to end. A machine that records
+/// keeps the launch instead.
 #pragma once
 #include <algorithm>
 #include <atomic>
@@ -21,7 +22,7 @@ inline Size block_at(Size i, Size blocks, MachineConfig const& config) {
   return (i * (step % blocks) + static_cast<Size>(config.seed % static_cast<std::uint64_t>(blocks))) % blocks;
 }
 
-inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(void const*), void const* arguments, Size argument_bytes) {
+inline void check_launch(Machine const& machine, LaunchShape const& shape, Size argument_bytes) {
   Limits const limits = machine.limits();
   require<LimitError>(shape.block >= 1 && shape.block <= limits.threads, shape.name, ": a block has 1 to ", limits.threads,
                       " threads, found ", shape.block);
@@ -29,6 +30,9 @@ inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(
                       " bytes of shared memory; compute capability ", machine.config().arch, " has ", limits.shared);
   require<LimitError>(argument_bytes <= limits.arguments, shape.name, ": a kernel takes at most ", limits.arguments,
                       " bytes of arguments, found ", argument_bytes);
+}
+
+inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(void const*), void const* arguments, Size argument_bytes) {
   machine.check();
   std::optional<host::Runner::Busy> outside;  // a launch from a kernel is the host's work
   if (host::Runner::current != nullptr) outside.emplace(*host::Runner::current);
@@ -60,6 +64,13 @@ inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(
   });
   machine.add({.launches = 1});
 }
+
+/// Runs it, or keeps it where the machine records.
+inline void send(Machine& machine, LaunchShape const& shape, void (*body)(void const*), void const* arguments, Size argument_bytes) {
+  check_launch(machine, shape, argument_bytes);
+  if (auto* const recording = machine.recording()) recording->add(shape, body, arguments, argument_bytes);
+  else run_blocks(machine, shape, body, arguments, argument_bytes);
+}
 }  // namespace detail
 
 template <KernelDevice Dev, class Kernel, class... Args>
@@ -70,7 +81,8 @@ void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args co
   check_grid(shape);
   if (shape.grid.count() == 0) return;
   auto const call = [kernel, copies = std::tuple<Args...>(args...)] { std::apply(kernel, copies); };
-  detail::run_blocks(*stream.machine, shape, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call, sizeof call);
+  static_assert(alignof(decltype(call)) <= alignof(std::max_align_t));
+  detail::send(*stream.machine, shape, [](void const* f) { (*static_cast<decltype(call) const*>(f))(); }, &call, sizeof call);
 }
 
 }  // namespace mgm::inline v0::simt::inline MGM_TWIN

@@ -11,6 +11,7 @@
 
 #include <mgm/core/error.hpp>
 #include <mgm/core/executor.hpp>
+#include <mgm/simt/host/recording.hpp>
 #include <mgm/simt/host/traffic.hpp>
 #include <mgm/simt/stream.hpp>
 
@@ -96,6 +97,19 @@ class Machine {
     ldmatrix_least_.fetch_add(1, std::memory_order_relaxed), ldmatrix_extra_.fetch_add(extra, std::memory_order_relaxed);
   }
 
+  /// From here on launches are checked and kept in `to`, which the caller holds, instead of run. Throws DeviceError within a recording.
+  void begin_recording(host::Recording* to) {
+    refuse_recording("record");
+    recording_ = to;
+  }
+  void end_recording() noexcept { recording_ = nullptr; }
+  [[nodiscard]] host::Recording* recording() const { return recording_; }
+  /// What would look at data that a recording has not made: on a GPU it breaks the recording. Throws DeviceError.
+  void refuse_recording(std::string_view what) const {
+    require<DeviceError>(recording_ == nullptr, "simt: ", what, ": not while launches are recorded; what a recording reads and writes is in "
+                         "the device's memory before it begins");
+  }
+
   /// Runners keep their stacks between launches.
   [[nodiscard]] std::unique_ptr<host::Runner> take_runner();
   void give_runner(std::unique_ptr<host::Runner> runner) noexcept;
@@ -111,6 +125,7 @@ class Machine {
   std::atomic<Size> ldmatrix_least_ = 0, ldmatrix_extra_ = 0;
   std::vector<std::unique_ptr<host::Runner>> idle_;
   std::unique_ptr<host::LaunchWatch> watch_;
+  host::Recording* recording_ = nullptr;
 };
 
 }  // namespace mgm::inline v0::simt
