@@ -149,6 +149,49 @@ TYPED_TEST(Rope, AppendTurnsAsRopeAndCopiesValues) {
   });
 }
 
+/// Rows that only the device knows get the bits of those that the host names; a position outside of the cache is not stored.
+TYPED_TEST(Rope, AppendAtPositionsIsAppendThere) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    for (auto const& [rows, heads, width] : shapes()) {
+      Size const kv_heads = heads % 4 == 0 ? heads / 4 : heads, capacity = rows + 6;
+      support::Numbers numbers(std::uint64_t(rows * 100 + heads + 2 * width));
+      auto const q = support::dense<T>(numbers, Extents{rows, heads, width}), k = support::dense<T>(numbers, Extents{rows, kv_heads, width}),
+                 v = support::dense<T>(numbers, Extents{rows, kv_heads, width});
+      auto const cache = support::dense<T>(numbers, Extents{Size{2} * capacity, kv_heads, width});
+      auto const table = table_for(capacity, width, 0);
+      support::OnDevice const dk(ctx, k); support::OnDevice const dv(ctx, v); support::OnDevice const dtable(ctx, table);
+      support::OnDevice const q_at(ctx, q); support::OnDevice const cache_at(ctx, cache);
+      support::OnDevice const q_named(ctx, q); support::OnDevice const cache_named(ctx, cache);
+      std::vector<std::int64_t> positions;
+      for (Size t = 0; t < rows; ++t) positions.push_back(t == 1 ? capacity : t == 3 ? -1 : rows + 4 - t);  // falling; two outside
+      auto const at = ctx.on_device(View<std::int64_t const, 1, Cpu>(positions.data(), Extents{rows}));
+      auto const part = [&, c = capacity](support::OnDevice<T, 3> const& of, Size which) { return of.view().slice(0, which * c, c); };
+      kernels::rope_append_at<T, Dev>(ctx.stream(), q_at.view(), dk.view(), dv.view(), dtable.view(), at, part(cache_at, 0), part(cache_at, 1));
+      for (Size t = 0; t < rows; ++t) {
+        Size const row = positions[std::size_t(t)];
+        if (row < 0 || row >= capacity) continue;
+        kernels::rope_append<T, Dev>(ctx.stream(), q_named.view().slice(0, t, 1), dk.view().slice(0, t, 1), dv.view().slice(0, t, 1),
+                                     dtable.view().slice(0, row, 1), part(cache_named, 0).slice(0, row, 1),
+                                     part(cache_named, 1).slice(0, row, 1));
+      }
+      auto const got = q_at.back(), want = q_named.back();
+      auto const stored = cache_at.back(), named = cache_named.back();
+      EXPECT_TRUE(got.intact() && stored.intact());
+      for (Size t = 0; t < rows; ++t)
+        for (Size h = 0; h < heads; ++h)
+          for (Size c = 0; c < width; ++c) {
+            if (t == 1 || t == 3) ASSERT_TRUE(std::isnan(float(got.view()(t, h, c)))) << t;
+            else ASSERT_EQ(float(got.view()(t, h, c)), float(want.view()(t, h, c))) << t << ' ' << h << ' ' << c;
+          }
+      for (Size t = 0; t < 2 * capacity; ++t)
+        for (Size h = 0; h < kv_heads; ++h)
+          for (Size c = 0; c < width; ++c)
+            ASSERT_EQ(float(stored.view()(t, h, c)), float(named.view()(t, h, c))) << t << ' ' << h << ' ' << c;
+    }
+  });
+}
+
 /// Keys and values that already lie in the cache: keys are turned there.
 TEST(RopeAppend, WorksWhereTheProductsWroteThem) {
   support::on_each_machine([](Context<Dev>& ctx) {
@@ -233,6 +276,34 @@ TEST(RopeAppendArguments, AreRefusedByName) {
     support::expect_bad_views_refused("rope_append: values", values, [&](auto bad) { append(q, k, v, table.view(), keys, bad); });
     append(q.slice(0, 0, 0), k.slice(0, 0, 0), v.slice(0, 0, 0), table.view().slice(0, 0, 0), keys.slice(0, 0, 0),
            values.slice(0, 0, 0));  // nothing
+  });
+}
+
+TEST(RopeAppendAtArguments, AreRefusedByName) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    using V = View<float, 3, Dev>;
+    using P = View<std::int64_t const, 1, Dev>;
+    auto q = ctx.template empty<float>(Extents{Size{2}, Size{4}, Size{8}}), k = ctx.template empty<float>(Extents{Size{2}, Size{2}, Size{8}}),
+         v = ctx.template empty<float>(Extents{Size{2}, Size{2}, Size{8}}), table = ctx.template empty<float>(Extents{Size{9}, Size{2}, Size{4}}),
+         keys = ctx.template empty<float>(Extents{Size{9}, Size{2}, Size{8}}), values = ctx.template empty<float>(Extents{Size{9}, Size{2}, Size{8}});
+    auto positions = ctx.template empty<std::int64_t>(Extents{Size{2}});
+    P const both = positions.view();
+    auto const refused = [&](V qq, V kk, V tt, P at, V to_k, V to_v, std::string_view part) {
+      try {
+        kernels::rope_append_at<float, Dev>(ctx.stream(), qq, kk, v, tt, at, to_k, to_v);
+        ADD_FAILURE() << "accepted; expected a refusal that says " << part;
+      } catch (Error const& e) {
+        EXPECT_NE(std::string_view(e.what()).find(part), std::string_view::npos) << e.what();
+      }
+    };
+    refused(V(nullptr, {2, 4, 8}), k, table, both, keys, values, "rope_append_at: q: the pointer is null");
+    refused(q, V(k.data(), {2, 2, 6}), table, both, keys, values, "rope_append_at: k: expected shape (2, *, 8)");
+    refused(q, k, V(table.data(), {9, 2, 3}), both, keys, values, "rope_append_at: table: expected shape (*, 2, 4)");
+    refused(q, k, table, both.slice(0, 0, 1), keys, values, "rope_append_at: positions: expected shape (2)");
+    refused(q, k, table, P(nullptr, {2}), keys, values, "rope_append_at: positions: the pointer is null");
+    refused(q, k, table, both, V(keys.data(), {8, 2, 8}), values, "rope_append_at: keys: expected shape (9, 2, 8)");
+    refused(q, k, table, both, keys, keys, "rope_append_at: keys: overlaps values");
+    refused(q, V(keys.data(), {2, 2, 8}), table, both, keys, values, "rope_append_at: keys: overlaps k");
   });
 }
 

@@ -117,6 +117,39 @@ TEST(Sampling, ReportsWhatIsWrongWithARow) {
   });
 }
 
+/// Rules and positions in the device's memory: each row by its own rule, a draw behind the position, which moves on.
+TEST(Sampling, NextAdvancesAndDrawsTheSame) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    constexpr Size kRows = 3, kTokens = 700;
+    support::Numbers numbers(4);
+    Matrix<float> const logits(ctx, Layout::odd, kRows, kTokens, [&] { return 4 * numbers.uniform(); });
+    auto const rules = ctx.on_device(View<SamplingRule const, 1, Cpu>(kRules + 3, {kRows}));
+    std::vector<std::int64_t> const at{-1, 7, 1 << 20};
+    auto positions = ctx.template empty<std::int64_t>(Extents{kRows});
+    ctx.copy_to_device(View<std::int64_t const, 1, Cpu>(at.data(), {kRows}), positions.view());
+    auto out = ctx.template empty<SampledToken>(Extents{kRows});
+    for (int step = 1; step <= 2; ++step) {
+      kernels::sample_next<Dev>(ctx.stream(), logits.view(), rules, positions.view(), out.view());
+      auto const got = ctx.on_host(out.view());
+      auto const moved = ctx.on_host(positions.view());
+      for (Size n = 0; n < kRows; ++n) {
+        ASSERT_EQ(moved(n), at[std::size_t(n)] + step);
+        auto const want = draw(ctx, logits.view().slice(0, n, 1), kRules[3 + n], {moved(n)});
+        ASSERT_EQ(got(n).token, want[0].token) << n << ' ' << step;
+        ASSERT_EQ(got(n).status, SampleStatus::ok);
+      }
+    }
+    auto const refused = [&](std::string_view part, Size rules_given, View<std::int64_t, 1, Dev> to) {
+      support::expect_refused(std::string(part), [&] {
+        kernels::sample_next<Dev>(ctx.stream(), logits.view(), rules.slice(0, 0, rules_given), to, out.view());
+      });
+    };
+    refused("sample: rules: expected shape (3)", 2, positions.view());
+    refused("sample: positions: expected shape (3)", 3, positions.view().slice(0, 0, 2));
+    refused("sample: out: overlaps positions", 3, View<std::int64_t, 1, Dev>(reinterpret_cast<std::int64_t*>(out.data()), {kRows}));
+  });
+}
+
 TEST(SamplingArguments, AreRefusedByName) {
   support::on_each_machine([](Context<Dev>& ctx) {
     using F = View<float, 2, Dev>;

@@ -39,6 +39,19 @@ inline void rope_table(Executor const& ex, Size first_position, float theta, Vie
   });
 }
 
+/// The same for positions 0, 1, …, each from its own angle, as a table of that row alone has it.
+inline void rope_single_rows(Executor const& ex, float theta, View<float, 3> table) {
+  Size const half = table.extent(2);
+  std::vector<double> frequency(static_cast<std::size_t>(half));
+  for (std::size_t i = 0; i < frequency.size(); ++i) frequency[i] = std::pow(double(theta), -double(i) / double(half));
+  for_rows(ex, table.extent(0), 8 * half, [&](Size t) {
+    for (Size i = 0; i < half; ++i) {
+      double const angle = double(t) * frequency[std::size_t(i)];
+      table(t, 0, i) = float(std::cos(angle)), table(t, 1, i) = float(std::sin(angle));
+    }
+  });
+}
+
 /// In place on x (T, heads, d), d even: a' = a·cos φ − b·sin φ, b' = b·cos φ + a·sin φ, in float, from a table of `rope_table`.
 template <Real T>
 void rope(Executor const& ex, View<T, 3> x, View<float const, 3> table) {

@@ -70,7 +70,7 @@ struct Mixture {
     auto logits = ctx.template empty<float>(Extents{rows, config.experts});  // (P, E)
     router.into(ctx, n, logits.view());
     if constexpr (KernelDevice<Dev>) {
-      if (on_device(ctx, n, logits, x)) return;
+      if (chosen_there(ctx, n, logits, x)) return;
     }
     auto const chosen = route(ctx.on_host(logits.view()));                   // for each expert its rows and their weights
     auto sum = ctx.template empty<float>(Extents{rows, width});              // (P, H): rounded to T once, with the residual
@@ -85,6 +85,25 @@ struct Mixture {
       ops::scatter_add<T, Dev>(ctx, out, mine.rows, mine.weights, sum);
     }
     ops::add_sum<T, Dev>(ctx, sum, x);
+  }
+
+  /// Whether the kernels for few rows take these experts.
+  [[nodiscard]] bool few_rows_fit() const { return config.top <= ops::kMostRoutedExperts && dense(); }
+  using Experts = Tensor<ops::ExpertWeights<T> const, 1, Dev>;  // (E)
+  /// Where the experts' matrices lie, in the device's memory: for `step`, made once.
+  [[nodiscard]] Experts on_device(Context<Dev>& ctx) const
+    requires KernelDevice<Dev>
+  {
+    auto const all = list();
+    return ctx.on_device(View<ops::ExpertWeights<T> const, 1, Cpu>(all.data(), {config.experts}));
+  }
+  /// The same for at most kFewRows rows where few_rows_fit(), with what on_device(ctx) gave: it can be recorded.
+  void step(Context<Dev>& ctx, In<T, 2, Dev> n, Experts const& where, Out<T, 2, Dev> x) const
+    requires KernelDevice<Dev>
+  {
+    auto logits = ctx.template empty<float>(Extents{n.extent(0), config.experts});  // (P, E)
+    router.into(ctx, n, logits.view());
+    ops::mixture<T, Dev>(ctx, n, logits, config.top, where, config.ffn, Activation::silu, x);
   }
 
   /// Up to so many rows the choice stays on a device of kernels, and each row reads the weights of its experts; not measured yet.
@@ -107,20 +126,24 @@ struct Mixture {
       return e.gate.weight.view().contiguous() && e.up.weight.view().contiguous() && e.down.weight.view().contiguous();
     });
   }
+  [[nodiscard]] std::vector<ops::ExpertWeights<T>> list() const {
+    std::vector<ops::ExpertWeights<T>> out;
+    for (auto const& e : experts) out.push_back({e.gate.weight.view().data(), e.up.weight.view().data(), e.down.weight.view().data()});
+    return out;
+  }
   /// The rest, where a form of the kernels takes these rows without asking the host; false where none does.
-  bool on_device(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Out<T, 2, Dev> x) const
+  bool chosen_there(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Out<T, 2, Dev> x) const
     requires KernelDevice<Dev>
   {
-    if (config.top > ops::kMostRoutedExperts || !dense()) return false;
-    std::vector<ops::ExpertWeights<T>> list;
-    for (auto const& e : experts) list.push_back({e.gate.weight.view().data(), e.up.weight.view().data(), e.down.weight.view().data()});
+    if (!few_rows_fit()) return false;
     if (n.extent(0) <= kFewRows) {
-      ops::mixture<T, Dev>(ctx, n, logits, config.top, list, config.ffn, Activation::silu, x);
+      ops::mixture<T, Dev>(ctx, n, logits, config.top, on_device(ctx), config.ffn, Activation::silu, x);
       return true;
     }
     if constexpr (sizeof(T) == 2) {
-      if (ctx.tuned() && ops::fits_mixture_grouped<T, Dev>(n, list, config.ffn)) {
-        ops::mixture_grouped<T, Dev>(ctx, n, logits, config.top, list, config.ffn, Activation::silu, x);
+      auto const all = list();
+      if (ctx.tuned() && ops::fits_mixture_grouped<T, Dev>(n, all, config.ffn)) {
+        ops::mixture_grouped<T, Dev>(ctx, n, logits, config.top, all, config.ffn, Activation::silu, x);
         return true;
       }
     }

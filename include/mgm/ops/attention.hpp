@@ -30,6 +30,21 @@ void attention(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev
   }
 }
 
+/// The same for causal queries the last of which stands at position last(0), a number in the device's memory: k and v have room for more
+/// keys, which may be anything. The bits are those of `attention` with k and v cut behind it. Where attention_takes_last; throws as above.
+template <Real T, KernelDevice Dev>
+void attention_upto(Context<Dev>& ctx, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, View<std::int64_t const, 1, Dev> last,
+                    Out<T, 3, Dev> out) {
+  auto const work = ctx.template empty<float>(Extents{kernels::attention_workspace<T, Dev>(ctx.tuned(), q, k, v, out)});
+  kernels::attention<T, Dev>(ctx.stream(), ctx.tuned(), q, k, v, scale, true, work, out, last);
+}
+/// Whether `attention_upto` takes one query of `heads` heads against these keys: all but more than 32 heads a key/value head in 16 bits.
+template <Real T, KernelDevice Dev>
+[[nodiscard]] bool attention_takes_last(Context<Dev> const& ctx, Size heads, View<T const, 3, Dev> k) {
+  View<T const, 3, Dev> const one(nullptr, {1, heads, k.extent(2)});
+  return kernels::attention_takes_last<T, Dev>(ctx.tuned(), one, k, k, one);
+}
+
 /// Cosines and sines of φ = p·theta^(−2i/width) for positions p = first, first + 1, …, where kernels read them: (rows, 2, width/2), made
 /// once for all layers that turn these rows. Angles in double, on the host, so that the last position is as exact as the first. Throws
 /// ShapeError for an odd width.
@@ -46,6 +61,19 @@ template <Device Dev>
     cpu::rope_table(ctx.host_executor(), first, theta, View<float, 3, Cpu>(table.data(), shape));
     return ctx.on_device(View<float const, 3, Cpu>(table.data(), shape));
   }
+}
+
+/// The same for the first `rows` positions, each row's bits those of a table of that row alone: what a step takes, in memory of its own.
+template <KernelDevice Dev>
+[[nodiscard]] Tensor<float const, 3, Dev> rope_step_table(Context<Dev>& ctx, Size rows, Size width, float theta) {
+  require<ShapeError>(width % 2 == 0, "rope: the head width must be even, found ", width);
+  Extents const shape{rows, Size{2}, width / 2};
+  std::vector<float> table(static_cast<std::size_t>(shape.count()));
+  View<float, 3, Cpu> const host(table.data(), shape);
+  cpu::rope_single_rows(ctx.host_executor(), theta, host);
+  auto out = ctx.template lasting<float>(shape);  // (S, 2, d/2)
+  ctx.copy_to_device(host, out.view());
+  return out;
 }
 
 /// Rotates x (T, heads, d) in place: with the head split in halves a, b, a' = a·cos φ − b·sin φ, b' = b·cos φ + a·sin φ (Su et al. 2021,
@@ -78,6 +106,15 @@ void rope_append(Context<Dev>& ctx, Out<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, 
   } else {
     kernels::rope_append<T, Dev>(ctx.stream(), q, k, v, table, keys, values);
   }
+}
+
+/// The same to rows of a cache that only the device knows: token t goes to row positions[t] of keys and values (S, kv_heads, d), and is
+/// turned by that row of table (S, 2, d/2). A position outside of them makes q NaN and stores nothing. Throws ShapeError, ArgumentError.
+template <Real T, KernelDevice Dev>
+void rope_append_at(Context<Dev>& ctx, Out<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, In<float, 3, Dev> table,
+                    View<std::int64_t const, 1, Dev> positions, std::type_identity_t<View<T, 3, Dev>> keys,
+                    std::type_identity_t<View<T, 3, Dev>> values) {
+  kernels::rope_append_at<T, Dev>(ctx.stream(), q, k, v, table, positions, keys, values);
 }
 
 }  // namespace mgm::inline v0::ops

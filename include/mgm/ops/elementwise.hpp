@@ -24,6 +24,12 @@ void gather(Context<Dev>& ctx, In<T, 2, Dev> table, std::span<int const> ids, Ou
   }
 }
 
+/// The same for ids that only the device knows, (n) in its memory. A row whose id lies outside of the table becomes NaN.
+template <Real T, KernelDevice Dev>
+void gather(Context<Dev>& ctx, In<T, 2, Dev> table, View<int const, 1, Dev> ids, Out<T, 2, Dev> out) {
+  kernels::gather<T, Dev>(ctx.stream(), table, ids, out);
+}
+
 /// sum[rows[i]] += weights[i] · x[i], in float.   x (n, C), sum (N, C); no row is named twice. Throws ShapeError, ArgumentError.
 template <Real T, Device Dev>
 void scatter_add(Context<Dev>& ctx, In<T, 2, Dev> x, std::span<int const> rows, std::span<float const> weights, Out<float, 2, Dev> sum) {

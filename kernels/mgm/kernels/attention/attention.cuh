@@ -46,20 +46,30 @@ template <class T, KernelDevice Dev>
   return attention_decode_workspace(q.extent(0), k.extent(0), q.extent(1), q.extent(2), sizeof(T));
 }
 
+/// Whether the form that these take can be told on the device how many keys there are. Forms do not depend on that number.
+template <class T, KernelDevice Dev>
+[[nodiscard]] bool attention_takes_last(bool tuned, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, In<T, 3, Dev> out) {
+  return !tuned || choose_attention<T, Dev>(q, k, v, out) <= AttentionForm::decode;
+}
+
 /// q, out (Tq, heads, d); k, v (Tk, kv_heads, d), any strides; d at most 512. Causal: query i stands at position Tk − Tq + i and sees no
 /// later key; what lies there must be finite. Scores and sums in float; the matrix forms round probabilities to T. `tuned` allows the forms
 /// that need certain shapes and alignments; without it the general form is taken. `workspace` has attention_workspace(…) floats, which are
-/// overwritten. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// overwritten. `last`, one number in the device's memory, is the position of the last query, where attention_takes_last: the bits are
+/// those of k and v cut behind it. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <Real T, KernelDevice Dev>
 void attention(simt::Stream<Dev> stream, bool tuned, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, bool causal,
-               std::type_identity_t<View<float, 1, Dev>> workspace, Out<T, 3, Dev> out) {
+               std::type_identity_t<View<float, 1, Dev>> workspace, Out<T, 3, Dev> out,
+               std::type_identity_t<View<std::int64_t const, 1, Dev>> last = {}) {
+  require<ShapeError>(last.data() == nullptr || attention_takes_last<T, Dev>(tuned, q, k, v, out), "attention: last: q ",
+                      shape_text(q.extents()), ", k ", shape_text(k.extents()), " take a form that has no last position");
   AttentionForm const form = tuned ? choose_attention<T, Dev>(q, k, v, out) : AttentionForm::general;
-  if (form == AttentionForm::decode) return attention_decode<T, Dev>(stream, q, k, v, scale, causal, workspace, out);
+  if (form == AttentionForm::decode) return attention_decode<T, Dev>(stream, q, k, v, scale, causal, workspace, out, last);
   if constexpr (sizeof(T) == 2) {
     if (form == AttentionForm::mma_large) return attention_mma<2, T, Dev>(stream, q, k, v, scale, causal, out);
     if (form == AttentionForm::mma_small) return attention_mma<1, T, Dev>(stream, q, k, v, scale, causal, out);
   }
-  attention_general<T, Dev>(stream, q, k, v, scale, causal, out);
+  attention_general<T, Dev>(stream, q, k, v, scale, causal, out, last);
 }
 
 }  // namespace mgm::inline v0::kernels

@@ -27,6 +27,14 @@ void check_attention(In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, bool cau
   require<ShapeError>(!causal || keys >= queries, "attention: k: ", queries, " causal queries need as many keys, found ", keys);
 }
 
+/// `last` is absent or one number in the device's memory, and goes with causal queries. Throws ShapeError and ArgumentError.
+template <class T, KernelDevice Dev>
+void check_last(View<std::int64_t const, 1, Dev> last, bool causal, Out<T, 3, Dev> out) {
+  if (last.data() == nullptr) return;
+  check_input("attention: last", last), check_shape("attention: last", last, 1), check_apart("attention: out", out, "last", last);
+  require<ArgumentError>(causal, "attention: last: a last position is for causal queries");
+}
+
 /// q, k, v and out once; two products over the pairs that are seen.
 constexpr Cost attention_cost(Size queries, Size keys, Size heads, Size kv_heads, Size width, bool causal, Size bytes) {
   Size const pairs = causal ? queries * keys - queries * (queries - 1) / 2 : queries * keys;

@@ -3,7 +3,8 @@
 /// Each warp takes 32 keys for all rows that share a key/value head (the queries of the heads of a group), so that the cache is read once.
 /// Its keys and values are under way to shared memory at once; then each lane scores one key, and the lanes part the channels among them.
 /// Warps are merged by the block, blocks by a second kernel (Dao et al. 2023, "Flash-Decoding"): a state is a maximum, a mass and a sum.
-/// How keys are split depends on the type and the head width alone, never on the GPU; a row's bits do not depend on its neighbours.
+/// How keys are split depends on the type and the head width alone, never on the GPU; a row's bits do not depend on its neighbours, nor on
+/// whether the host or the device says how many keys there are.
 #pragma once
 #include <mgm/kernels/attention/attention_rows.hpp>
 #include <mgm/simt/async_copy.hpp>
@@ -53,9 +54,10 @@ MGM_DEVICE void attention_decode_stage(View<T const, 3, Dev> from, Size first, i
 /// One block: a split of the keys, a key/value head and kRows rows. Writes `out` where there is one split, and a state otherwise.
 template <int kWidth, int kRows, class T, class Dev>
 MGM_GLOBAL(AttentionDecodeTraits<T, kWidth, kRows>::kThreads)
-void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, View<T const, 3, Dev> v, float scale, AttentionRows all,
-                             View<float, 3, Dev> states, View<T, 3, Dev> out) {
+void attention_decode_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, View<T const, 3, Dev> v, float scale, AttentionRows rows,
+                             View<std::int64_t const, 1, Dev> last, View<float, 3, Dev> states, View<T, 3, Dev> out) {
   using Tr = AttentionDecodeTraits<T, kWidth, kRows>;
+  AttentionRows const all = rows.upto(last);
   auto& s = simt::shared<typename Tr::Shared>();
   int const lane = simt::lane_idx(), warp = simt::warp_idx(), width = static_cast<int>(q.extent(2));
   int const split = simt::block_idx().x, head = simt::block_idx().y;
@@ -142,7 +144,9 @@ struct AttentionMergeTraits {
 /// One block a row: the states of its splits, in order.
 template <class T, class Dev>
 MGM_GLOBAL(AttentionMergeTraits::kThreads)
-void attention_merge_kernel(View<float const, 3, Dev> states, AttentionRows all, int split, View<T, 3, Dev> out) {
+void attention_merge_kernel(View<float const, 3, Dev> states, AttentionRows rows, View<std::int64_t const, 1, Dev> last, int split,
+                            View<T, 3, Dev> out) {
+  AttentionRows const all = rows.upto(last);
   int const row = simt::block_idx().x % all.rows, head = simt::block_idx().x / all.rows;
   int const width = static_cast<int>(out.extent(2)), splits = static_cast<int>(simt::ceil_div(all.seen(row), split));
   auto const state = [&](int i) { return states.row(Size{simt::block_idx().x}, Size{i}); };
@@ -176,11 +180,12 @@ template <class T, KernelDevice Dev>
 }
 
 /// As attention_general, for what attention_decode_takes. `workspace` has attention_decode_workspace(…) floats, which are overwritten.
-/// Enqueues two kernels, or one, and returns. Throws ShapeError and ArgumentError naming the argument.
+/// With `last` the splits of all keys are launched, and those behind it return at once. Enqueues two kernels, or one, and returns. Throws
+/// ShapeError and ArgumentError naming the argument.
 template <Real T, KernelDevice Dev>
 void attention_decode(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, bool causal,
-                      Out<float, 1, Dev> workspace, Out<T, 3, Dev> out) {
-  check_attention<T, Dev>(q, k, v, causal, out);
+                      Out<float, 1, Dev> workspace, Out<T, 3, Dev> out, std::type_identity_t<View<std::int64_t const, 1, Dev>> last = {}) {
+  check_attention<T, Dev>(q, k, v, causal, out), check_last<T, Dev>(last, causal, out);
   if (out.count() == 0) return;
   Size const queries = q.extent(0), heads = q.extent(1), kv_heads = k.extent(1), width = q.extent(2);
   require<ShapeError>(
@@ -202,7 +207,7 @@ void attention_decode(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k
     simt::launch(stream,
                  {.name = "attention_decode", .grid = {splits, kv_heads, simt::ceil_div(all.rows, kRows)}, .block = Tr::kThreads,
                   .shared = sizeof(typename Tr::Shared)},
-                 attention_decode_kernel<kWidth, kRows, T, Dev>, q, k, v, scale, all, states, out);
+                 attention_decode_kernel<kWidth, kRows, T, Dev>, q, k, v, scale, all, last, states, out);
   };
   auto const run_rows = [&](auto row_width) {
     if (all.rows == 1) run(row_width, std::integral_constant<int, 1>{});
@@ -213,7 +218,7 @@ void attention_decode(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k
   else run_rows(std::integral_constant<int, 256>{});
   if (splits > 1)
     simt::launch(stream, {.name = "attention_merge", .grid = queries * heads, .block = AttentionMergeTraits::kThreads},
-                 attention_merge_kernel<T, Dev>, states, all, split, out);
+                 attention_merge_kernel<T, Dev>, states, all, last, split, out);
 }
 
 /// That of attention_cost, and the states written and read.

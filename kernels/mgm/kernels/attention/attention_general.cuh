@@ -64,9 +64,10 @@ MGM_DEVICE void attention_values(float const (&p)[simt::kWarp][Tr::kRows], View<
 
 template <int kSteps, class T, class Dev>
 MGM_GLOBAL(AttentionGeneralTraits<kSteps>::kThreads)
-void attention_general_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, View<T const, 3, Dev> v, float scale, AttentionRows all,
-                              View<T, 3, Dev> out) {
+void attention_general_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, View<T const, 3, Dev> v, float scale, AttentionRows rows,
+                              View<std::int64_t const, 1, Dev> last_position, View<T, 3, Dev> out) {
   using Tr = AttentionGeneralTraits<kSteps>;
+  AttentionRows const all = rows.upto(last_position);
   auto& s = simt::shared<typename Tr::Shared>();
   int const lane = simt::lane_idx(), warp = simt::warp_idx(), width = static_cast<int>(q.extent(2)), head = simt::block_idx().y;
   int const rows_here = simt::block_dim() / simt::kWarp * Tr::kRows, first_row = simt::block_idx().x * rows_here;
@@ -107,12 +108,13 @@ void attention_general_kernel(View<T const, 3, Dev> q, View<T const, 3, Dev> k, 
 }
 
 /// q, out (Tq, heads, d), k, v (Tk, kv_heads, d), any strides. Causal: query i stands at position Tk − Tq + i and sees no later key, not
-/// even where that holds NaN. Scores, softmax and sums in float. Enqueues and returns. Throws ShapeError and ArgumentError naming the
-/// argument.
+/// even where that holds NaN. With `last`, one number in the device's memory, the last query stands at that position instead, and the bits
+/// are those of k and v cut behind it. Scores, softmax and sums in float. Enqueues and returns. Throws ShapeError and ArgumentError naming
+/// the argument.
 template <Real T, KernelDevice Dev>
 void attention_general(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> k, In<T, 3, Dev> v, float scale, bool causal,
-                       Out<T, 3, Dev> out) {
-  check_attention<T, Dev>(q, k, v, causal, out);
+                       Out<T, 3, Dev> out, std::type_identity_t<View<std::int64_t const, 1, Dev>> last = {}) {
+  check_attention<T, Dev>(q, k, v, causal, out), check_last<T, Dev>(last, causal, out);
   if (out.count() == 0) return;
   auto const all = AttentionRows::of(q.extents(), k.extents(), causal);
   auto const run = [&]<int kSteps>(std::integral_constant<int, kSteps>) {
@@ -123,7 +125,7 @@ void attention_general(simt::Stream<Dev> stream, In<T, 3, Dev> q, In<T, 3, Dev> 
                   .grid = {simt::ceil_div(all.rows, warps * Tr::kRows), k.extent(1)},
                   .block = static_cast<int>(32 * warps),
                   .shared = sizeof(typename Tr::Shared)},
-                 attention_general_kernel<kSteps, T, Dev>, q, k, v, scale, all, out);
+                 attention_general_kernel<kSteps, T, Dev>, q, k, v, scale, all, last, out);
   };
   if (q.extent(2) <= AttentionGeneralTraits<4>::kWidth) run(std::integral_constant<int, 4>{});
   else run(std::integral_constant<int, 16>{});

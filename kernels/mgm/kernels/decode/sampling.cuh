@@ -12,6 +12,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include <mgm/core/cost.hpp>
 #include <mgm/core/random.hpp>
@@ -139,14 +140,24 @@ struct SampleOrder {
   }
 };
 
+/// The rule of row n: one for all rows, or each its own, in the device's memory.
+MGM_DEVICE SamplingRule sample_rule(SamplingRule const& rule, Size) { return rule; }
 template <class Dev>
+MGM_DEVICE SamplingRule sample_rule(View<SamplingRule const, 1, Dev> rules, Size n) {
+  return rules(n);
+}
+
+/// Positions that may be written are advanced, and the draws are those of where they then are.
+template <class Rule, class Position, class Dev>
 MGM_GLOBAL(SamplingTraits::kThreads)
-void sample_kernel(View<float const, 2, Dev> logits, SamplingRule rule, View<std::int64_t const, 1, Dev> positions,
-                   View<SampledToken, 1, Dev> out) {
+void sample_kernel(View<float const, 2, Dev> logits, Rule rules, View<Position, 1, Dev> positions, View<SampledToken, 1, Dev> out) {
   using Tr = SamplingTraits;
+  constexpr bool kAdvances = !std::is_const_v<Position>;
   auto& s = simt::shared<Tr::Shared>();
   Size const n = simt::block_idx().x;
   auto const row = logits[n];
+  SamplingRule const rule = sample_rule(rules, n);
+  std::int64_t const position = positions(n) + (kAdvances ? 1 : 0);              // read by all before sample_best's barrier
   SampledToken choice = sample_best(row, s);
   if (choice.status == SampleStatus::ok && rule.temperature > 0 && row(choice.token) < INFINITY) {  // the same for the whole block
     int kept = static_cast<int>(row.extent(0));
@@ -162,11 +173,32 @@ void sample_kernel(View<float const, 2, Dev> logits, SamplingRule rule, View<std
       SampleWalk const nucleus = order.walk(kept, static_cast<double>(rule.top_p) * mass, false, s);
       kept = nucleus.count, mass = nucleus.sum;
     }
-    double const mark = philox_uniform(rule.seed, static_cast<std::uint64_t>(positions(n))) * mass;
+    double const mark = philox_uniform(rule.seed, static_cast<std::uint64_t>(position)) * mass;
     choice.token = order.walk(kept, mark, true, s).token;
   }
-  if (simt::thread_idx() == 0) out(n) = choice;
+  if (simt::thread_idx() == 0) {
+    out(n) = choice;
+    if constexpr (kAdvances) positions(n) = position;
+  }
 }
+
+namespace detail {
+/// What both launchers ask, and the launch.
+template <class Rule, class Position, class Dev>
+void sample_rows(simt::Stream<Dev> stream, View<float const, 2, Dev> logits, Rule const& rules, View<Position, 1, Dev> positions,
+                 View<SampledToken, 1, Dev> out) {
+  using Tr = SamplingTraits;
+  check_input("sample: logits", logits), check_input("sample: positions", positions), check_output("sample: out", out);
+  check_shape("sample: out", out, logits.extent(0)), check_shape("sample: positions", positions, logits.extent(0));
+  check_apart("sample: out", out, "logits", logits), check_apart("sample: out", out, "positions", positions);
+  require<ShapeError>(logits.extent(1) > 0, "sample: logits: expected at least one token");
+  require<LimitError>(logits.extent(1) <= INT_MAX - 2 * Tr::kThreads && logits.extent(0) <= INT_MAX,
+                      "sample: logits: at most 2^31 of them, found ", shape_text(logits.extents()));
+  if (out.count() == 0) return;
+  simt::launch(stream, {.name = "sample", .grid = out.extent(0), .block = Tr::kThreads, .shared = sizeof(Tr::Shared)},
+               sample_kernel<Rule, Position, Dev>, logits, rules, positions, out);
+}
+}  // namespace detail
 
 /// One token for each row of logits (P, V), any strides: out (P), positions (P) that count the draws of a seed, all in the device's memory.
 /// What is wrong with a row is its status; a logit of +infinity is taken. Enqueues and returns. Throws ShapeError, ArgumentError,
@@ -174,20 +206,22 @@ void sample_kernel(View<float const, 2, Dev> logits, SamplingRule rule, View<std
 template <KernelDevice Dev>
 void sample(simt::Stream<Dev> stream, In<float, 2, Dev> logits, SamplingRule const& rule, View<std::int64_t const, 1, Dev> positions,
             View<SampledToken, 1, Dev> out) {
-  using Tr = SamplingTraits;
-  check_input("sample: logits", logits), check_input("sample: positions", positions), check_output("sample: out", out);
-  check_shape("sample: out", out, logits.extent(0)), check_shape("sample: positions", positions, logits.extent(0));
-  check_apart("sample: out", out, "logits", logits), check_apart("sample: out", out, "positions", positions);
   require<ArgumentError>(std::isfinite(rule.temperature) && rule.temperature >= 0, "sample: temperature must be 0 (greedy) or more, found ",
                          rule.temperature);
   require<ArgumentError>(rule.top_k >= 0, "sample: top_k must be 0 (all) or more, found ", rule.top_k);
   require<ArgumentError>(rule.top_p > 0 && rule.top_p <= 1, "sample: top_p must lie in (0, 1], found ", rule.top_p);
-  require<ShapeError>(logits.extent(1) > 0, "sample: logits: expected at least one token");
-  require<LimitError>(logits.extent(1) <= INT_MAX - 2 * Tr::kThreads && logits.extent(0) <= INT_MAX,
-                      "sample: logits: at most 2^31 of them, found ", shape_text(logits.extents()));
-  if (out.count() == 0) return;
-  simt::launch(stream, {.name = "sample", .grid = out.extent(0), .block = Tr::kThreads, .shared = sizeof(Tr::Shared)}, sample_kernel<Dev>,
-               logits, rule, positions, out);
+  detail::sample_rows(stream, logits, rule, positions, out);
+}
+
+/// The same as a step of decoding wants it: rules (P) in the device's memory too, where nobody sees whether they are in range; positions (P)
+/// are advanced by one before they count the draw.
+template <KernelDevice Dev>
+void sample_next(simt::Stream<Dev> stream, In<float, 2, Dev> logits, View<SamplingRule const, 1, Dev> rules,
+                 View<std::int64_t, 1, Dev> positions, View<SampledToken, 1, Dev> out) {
+  check_input("sample: rules", rules), check_shape("sample: rules", rules, logits.extent(0));
+  check_output("sample: positions", positions), check_apart("sample: out", out, "rules", rules);
+  check_apart("sample: positions", positions, "logits", logits), check_apart("sample: positions", positions, "rules", rules);
+  detail::sample_rows<View<SamplingRule const, 1, Dev>, std::int64_t, Dev>(stream, logits, rules, positions, out);
 }
 
 constexpr Cost sample_cost(Size p, Size v) { return {p * (4 * v + 16), 2 * p * v}; }

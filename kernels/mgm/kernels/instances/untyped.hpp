@@ -12,6 +12,8 @@
                                   View<int, 2, Dev>);                                                                                  \
   TEMPLATE void sample<Dev>(simt::Stream<Dev>, In<float, 2, Dev>, SamplingRule const&, View<std::int64_t const, 1, Dev>,            \
                              View<SampledToken, 1, Dev>);                                                                              \
+  TEMPLATE void sample_next<Dev>(simt::Stream<Dev>, In<float, 2, Dev>, View<SamplingRule const, 1, Dev>,                            \
+                                  View<std::int64_t, 1, Dev>, View<SampledToken, 1, Dev>);                                          \
   TEMPLATE void resize_across<Dev>(simt::Stream<Dev>, View<std::uint8_t const, 3, Dev>, ChannelOrder, ResizeAxis<Dev> const&,       \
                                     ResizeMargin<Dev> const&, View<std::uint8_t, 3, Dev>);                                            \
   TEMPLATE void resize_across<Dev>(simt::Stream<Dev>, View<std::uint8_t const, 3, Dev>, ChannelOrder, ResizeAxis<Dev> const&,       \
