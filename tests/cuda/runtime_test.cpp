@@ -8,6 +8,9 @@
 
 #include <gtest/gtest.h>
 
+#include <mgm/mem/replay.hpp>
+#include <mgm/models/decode_steps.hpp>
+#include <mgm/models/decoder.hpp>
 #include <mgm/nn/conv2d.hpp>
 #include <mgm/nn/linear.hpp>
 #include <mgm/nn/norm.hpp>
@@ -34,7 +37,9 @@ void expect_refused(std::function<void()> const& work, std::vector<std::string> 
 }
 void open_context() { Context<Cuda> const ctx; }
 
-/// Weights up, a product and a norm, the answer down: four kinds of calls.
+/// Launches of `work`: a product, a norm, and one more norm that is rehearsed and replayed.
+constexpr int kLaunches = 4;
+/// Weights up, a product and a norm, a norm recorded and replayed, the answer down: five kinds of calls.
 void work() {
   Context<Cuda> ctx;
   nn::Linear<float, Cuda> layer(ctx, {.in = 3, .out = 4, .has_bias = false});
@@ -43,8 +48,20 @@ void work() {
   auto const gain = ctx.on_device(View<float const, 1, Cpu>(ones.data(), {4}));
   auto y = layer(ctx, ctx.on_device(View<float const, 2, Cpu>(ones.data(), {1, 3})));  // (1, 4)
   ops::rms_norm<float>(ctx, y, gain, 1e-5f, 0, y.view());
+  auto const arena = std::make_shared<RehearsedArena>(ctx.allocator());
+  auto const graph = run_and_record(ctx, arena, [&] {
+    auto z = ctx.empty_like<float>(y.view());  // (1, 4)
+    ops::rms_norm<float>(ctx, y, gain, 1e-5f, 0, z.view());
+  });
+  ctx.replay(graph);
   EXPECT_EQ(ctx.on_host(y.view()).extent(1), 4);
   ctx.synchronise();
+}
+/// What work must not leave, whether it failed or not.
+void expect_nothing_left(std::string const& when) {
+  EXPECT_TRUE(cudart().blocks.empty() && cudart().streams.empty()) << when;
+  EXPECT_TRUE(cudart().graphs.empty() && cudart().execs.empty()) << when;
+  EXPECT_EQ(cudart().recording, nullptr) << when;
 }
 
 TEST_F(Runtime, SaysWhyThereIsNoDevice) {
@@ -71,8 +88,63 @@ TEST_F(Runtime, RefusesADeviceThatItHasNoCodeFor) {
 
 TEST_F(Runtime, WorksAndLeavesNothing) {
   work();
-  EXPECT_EQ(cudart().launches, 2);
-  EXPECT_TRUE(cudart().blocks.empty() && cudart().streams.empty());
+  EXPECT_EQ(cudart().launches, kLaunches);
+  EXPECT_EQ(cudart().used.size(), 1u) << "one stream";
+  expect_nothing_left("after work");
+}
+
+TEST_F(Runtime, ABrokenRecordingLeavesTheStreamRunning) {
+  Context<Cuda> ctx;
+  auto x = ctx.empty<float>(Extents{Size{2}, Size{2}});
+  expect_refused([&] { (void)ctx.record([&] { ctx.synchronise(); }); }, {"cuda: synchronise: not while launches are recorded"});
+  expect_refused([&] { (void)ctx.record([&] { (void)ctx.on_host(x.view()); }); }, {"cuda: copy to host: not while"});
+  expect_refused([&] { (void)ctx.record([&] { (void)ctx.lasting<float>(Extents{Size{1} << 14}); }); }, {"cuda: memory: not while"});
+  expect_refused([&] { (void)ctx.record([&] { (void)ctx.record([] {}); }); }, {"cuda: record: not while"});
+  expect_refused([&] { (void)ctx.record([] { throw MemoryError("the user's own"); }); }, {"the user's own"});
+  expect_refused([&] { (void)ctx.record([&] { (void)cudaStreamSynchronize(ctx.stream().handle), cudart().last = cudaSuccess; }); },
+                 {"cuda: record: cudaStreamEndCapture failed"});
+  EXPECT_EQ(cudart().recording, nullptr);
+  EXPECT_EQ(cudart().launches, 0);
+  ops::fill<float>(ctx, 0, x.view());
+  EXPECT_EQ(cudart().launches, 1);
+}
+
+TEST_F(Runtime, AStepIsOneLaunchOnTheCallersStreamAndAllocatesNothing) {
+  cudaStream_t stream = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, 0), cudaSuccess);
+  {
+    Context<Cuda> ctx({.stream = stream});
+    models::Decoder<float, Cuda> lm(ctx, {.vocab = 16, .width = 8, .depth = 2, .heads = 1, .ffn = 8});
+    visit_parameters(lm, "", [&](std::string const&, auto& p) { p.assign(ctx.lasting<float>(p.shape())); });
+    nn::KvCache<float, Cuda> const cache(ctx, lm.cache_config(300));
+    models::DecodeSteps<models::Decoder<float, Cuda>, float, Cuda> steps(ctx, lm, cache, 16);
+    steps.begin(ctx, ctx.empty<float>(Extents{Size{1}, Size{16}}), {}, 250);
+    int before = cudart().launches;
+    steps.next(ctx, lm, cache, 250);
+    int const launches = cudart().launches - before;  // of the rehearsal
+    EXPECT_GT(launches, 20);
+    EXPECT_EQ(cudart().replays, 0);
+    EXPECT_EQ(steps.drawn(ctx).token, 0);             // kernels do nothing here
+    auto const blocks = cudart().blocks.size();
+    for (Size position = 251; position < 256; ++position) {
+      before = cudart().launches;
+      int const calls = cudart().calls, waits = cudart().synchronisations;
+      steps.next(ctx, lm, cache, position);
+      EXPECT_EQ(cudart().calls, calls + 1);
+      EXPECT_EQ(cudart().launches, before + launches);
+      (void)steps.drawn(ctx);
+      EXPECT_EQ(cudart().calls, calls + 3) << "a copy, and a wait for this stream";
+      EXPECT_EQ(cudart().synchronisations, waits + 1);
+    }
+    EXPECT_EQ(cudart().replays, 5);
+    EXPECT_EQ(cudart().blocks.size(), blocks);
+    steps.next(ctx, lm, cache, 256);
+    EXPECT_EQ(steps.graphs(), 2u);
+    EXPECT_EQ(cudart().replays, 5);
+  }
+  EXPECT_EQ(cudart().used, std::set<cudaStream_t>{stream});
+  (void)cudaStreamDestroy(stream);
+  expect_nothing_left("after the steps");
 }
 
 TEST_F(Runtime, MemoryThatCannotBeHadIsSaidWithNumbers) {
@@ -255,10 +327,10 @@ TEST_F(Runtime, EveryCallMayFail) {
         EXPECT_TRUE(error.code() == Code::device || error.code() == Code::memory) << error.what();
       }
       EXPECT_EQ(cudart().last, cudaSuccess) << "call " << n << ", " << cudart().failed;
-      EXPECT_TRUE(cudart().blocks.empty() && cudart().streams.empty()) << "call " << n << ", " << cudart().failed;
+      expect_nothing_left(text("call ", n, ", ", cudart().failed));
       fake::reset();
       work();
-      ASSERT_EQ(cudart().launches, 2);
+      ASSERT_EQ(cudart().launches, kLaunches);
     }
   EXPECT_GT(refused, 5 * calls / 2) << "of " << 6 * calls << " failures only so many were told";
   std::printf("%d failures of %d calls, %d told\n", 6 * calls, calls, refused);

@@ -9,11 +9,12 @@
 namespace support {
 
 /// Weights of standard deviation 0.6/√fan-in, norm gains near 1: every parameter has an influence.
-template <class T, class Module>
-void randomise(mgm::Context<mgm::Cpu>& ctx, Module& module, unsigned seed) {
+/// On devices whose memory the host writes: Cpu and Simt.
+template <class T, class Module, class Dev>
+void randomise(mgm::Context<Dev>& ctx, Module& module, unsigned seed) {
   std::mt19937 random(seed);
   mgm::visit_parameters(module, "", [&]<class P>(std::string const& name, P& p) {
-    auto value = ctx.lasting<T>(p.shape());
+    auto value = ctx.template lasting<T>(p.shape());
     bool const gain = P::kRank == 1 && (name.find("norm") != name.npos || name.ends_with("gamma")) && name.ends_with("weight");
     float const scale = P::kRank == 1 ? 0.1f : 0.6f / std::sqrt(static_cast<float>(p.shape()[1]));
     for (mgm::Size i = 0; i < value.count(); ++i) {
@@ -48,10 +49,10 @@ inline std::shared_ptr<mgm::io::Tokenizer const> byte_vocabulary(std::string con
   return std::make_shared<mgm::io::Tokenizer const>(mgm::io::Tokenizer::open(folder));
 }
 
-template <class T = float>
-mgm::models::MiniGemini<T> tiny_model(mgm::Context<mgm::Cpu>& ctx, mgm::Size grid = 1, unsigned seed = 5) {
+template <class T = float, class Dev>
+mgm::models::MiniGemini<T, Dev> tiny_model(mgm::Context<Dev>& ctx, mgm::Size grid = 1, unsigned seed = 5) {
   using mgm::Size;
-  mgm::models::MiniGemini<T> model{
+  mgm::models::MiniGemini<T, Dev> model{
       .vision_tower = {ctx, {.image = 16, .patch = 4, .width = 16, .depth = 2, .heads = 2, .ffn = 32}},
       .vision_tower_aux = {ctx, {.depths = {1, 1, 1, 1}, .widths = {4, 6, 8, 10}}},
       .mining = {ctx, {.query = 16, .detail = 28}},

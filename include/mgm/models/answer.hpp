@@ -132,8 +132,7 @@ class Answer {
   std::optional<AnswerPiece> step() {
     if (static_cast<std::int64_t>(ids_.size()) >= options_.max_new_tokens || (!ids_.empty() && session_->cache_.room() == 0))
       return end_with(Finish::length);
-    if (!ids_.empty()) session_->extend(ids_.back());
-    int const id = sample(options_.sampling, session_->logits_, static_cast<std::int64_t>(session_->places_.size()));
+    int const id = session_->next_token(ids_.empty() ? std::nullopt : std::optional(ids_.back()), options_.sampling);
     ids_.push_back(id);
     if (std::find(session_->stops_.begin(), session_->stops_.end(), id) != session_->stops_.end()) return end_with(Finish::stop);
     AnswerPiece piece{stops_.push(decoder_.push(id)), id};

@@ -1,6 +1,7 @@
 /// Decoder-only language models with rotary positions: LLaMA (also dense Mistral, Yi, Vicuna), Gemma and Mixtral, one type for all.
 /// Touvron et al. 2023 (arXiv:2302.13971); Gemma Team 2024 (arXiv:2403.08295); Jiang et al. 2024 (arXiv:2401.04088).
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <variant>
@@ -53,10 +54,7 @@ class Decoder {
     check_shape("decoder: x", x, any, config_.width);
     require<LimitError>(x.extent(0) <= cache.room(), "decoder: ", x.extent(0), " positions do not fit; ", cache.size(), " of ",
                         cache.config().positions, " are taken");
-    if (config_.family == Family::gemma) {
-      ops::scale<T, Dev>(ctx, x, static_cast<float>(T(std::sqrt(static_cast<float>(config_.width)))),
-                         x);  // the factor in T: 45.25 in 16 bit
-    }
+    enlarge(ctx, x);
     auto const turns = ops::rope_table(ctx, x.extent(0), config_.head_width, cache.size(), config_.rope_theta);  // (P, 2, d/2)
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       layers_[i](ctx, static_cast<Size>(i), cache, turns, x);
@@ -69,9 +67,43 @@ class Decoder {
   /// Logits of normed states (P, H) -> (P, V) in float, for the first `vocab` rows of the table. The tied table is used unscaled.
   [[nodiscard]] Tensor<float, 2, Dev> logits(Context<Dev>& ctx, In<T, 2, Dev> states, Size vocab) const {
     auto out = ctx.template empty<float>(Extents{states.extent(0), vocab});  // (P, V)
-    auto const table = (config_.tied ? embed_ : head_).view();
-    ops::linear(ctx, states, table.slice(0, 0, vocab), Epilogue<T, Dev>{}, out.view());
+    logits_into(ctx, states, out.view());
     return out;
+  }
+
+  /// What the steps of one conversation read besides weights and cache: made once, so that a step needs nothing of the host.
+  struct StepTables {
+    Tensor<float const, 3, Dev> turns;                      // (S, 2, d/2)
+    std::vector<typename nn::Mixture<T, Dev>::Experts> experts;  // of each layer, empty where it is dense
+  };
+  /// Whether `step` has kernels for these shapes: all but more than 32 query heads a key/value head in 16 bits, and experts whose matrices
+  /// have gaps.
+  [[nodiscard]] bool steps_on_device(Context<Dev> const& ctx, nn::KvCache<T, Dev> const& cache) const
+    requires KernelDevice<Dev>
+  {
+    bool const gaps = std::any_of(layers_.begin(), layers_.end(), [](Layer const& l) { return !l.steps_on_device(); });
+    return !gaps && ops::attention_takes_last<T, Dev>(ctx, config_.heads, cache.keys(0, 0, cache.config().positions));
+  }
+  [[nodiscard]] StepTables step_tables(Context<Dev>& ctx, Size positions) const
+    requires KernelDevice<Dev>
+  {
+    StepTables out{ops::rope_step_table(ctx, positions, config_.head_width, config_.rope_theta), {}};
+    for (auto const& layer : layers_) out.experts.push_back(layer.experts(ctx));
+    return out;
+  }
+  /// One position more where only the device knows which: takes the token `id` (1) at `position` (1), below `reach`, into the cache, whose
+  /// size() does not change, and leaves the logits behind it in `logits` (1, V). The bits are those of embed, the layers, normed and logits.
+  /// It can be recorded.
+  void step(Context<Dev>& ctx, View<int const, 1, Dev> id, View<std::int64_t const, 1, Dev> position, StepTables const& tables,
+            nn::KvCache<T, Dev> const& cache, Size reach, Out<float, 2, Dev> logits) const
+    requires KernelDevice<Dev>
+  {
+    auto x = ctx.template empty<T>(Extents{Size{1}, config_.width});  // (1, H)
+    ops::gather<T, Dev>(ctx, embed_.view(), id, x);
+    enlarge(ctx, x.view());
+    nn::StepPlace<Dev> const at{position, tables.turns, reach};
+    for (std::size_t i = 0; i < layers_.size(); ++i) layers_[i].step(ctx, static_cast<Size>(i), cache, at, tables.experts[i], x.view());
+    logits_into(ctx, normed(ctx, x), logits);
   }
 
   template <class Visit>
@@ -100,6 +132,27 @@ class Decoder {
       auto const n = post_norm(ctx, x);  // (P, H)
       std::visit([&](auto const& kind) { kind(ctx, n, x); }, feed_forward);
     }
+    [[nodiscard]] bool steps_on_device() const
+      requires KernelDevice<Dev>
+    {
+      auto const* const sparse = std::get_if<Sparse>(&feed_forward);
+      return sparse == nullptr || sparse->few_rows_fit();
+    }
+    [[nodiscard]] typename Sparse::Experts experts(Context<Dev>& ctx) const
+      requires KernelDevice<Dev>
+    {
+      auto const* const sparse = std::get_if<Sparse>(&feed_forward);
+      return sparse == nullptr ? typename Sparse::Experts{} : sparse->on_device(ctx);
+    }
+    void step(Context<Dev>& ctx, Size index, nn::KvCache<T, Dev> const& cache, nn::StepPlace<Dev> const& at,
+              typename Sparse::Experts const& experts, Out<T, 2, Dev> x) const
+      requires KernelDevice<Dev>
+    {
+      attention.step(ctx, input_norm(ctx, x), index, cache, at, x);
+      auto const n = post_norm(ctx, x);  // (1, H)
+      if (auto const* const sparse = std::get_if<Sparse>(&feed_forward)) sparse->step(ctx, n, experts, x);
+      else std::get<Dense>(feed_forward)(ctx, n, x);
+    }
     template <class Visit>
     void parameters(Visit&& visit) {
       visit("input_layernorm", input_norm);
@@ -112,6 +165,15 @@ class Decoder {
     nn::DecoderAttention<T, Dev> attention;
     std::variant<Dense, Sparse> feed_forward;
   };
+
+  /// Gemma's embeddings times √H, the factor in T: 45.25 in 16 bit.
+  void enlarge(Context<Dev>& ctx, Out<T, 2, Dev> x) const {
+    if (config_.family == Family::gemma) ops::scale<T, Dev>(ctx, x, static_cast<float>(T(std::sqrt(static_cast<float>(config_.width)))), x);
+  }
+  void logits_into(Context<Dev>& ctx, In<T, 2, Dev> states, Out<float, 2, Dev> out) const {
+    auto const table = (config_.tied ? embed_ : head_).view();
+    ops::linear(ctx, states, table.slice(0, 0, out.extent(1)), Epilogue<T, Dev>{}, out);
+  }
 
   static Config checked(Config c) {
     if (c.kv_heads == 0) c.kv_heads = c.heads;

@@ -10,6 +10,7 @@
 #include <mgm/models/clip_vit.hpp>
 #include <mgm/models/convnext.hpp>
 #include <mgm/models/decoder.hpp>
+#include <mgm/models/device_pixels.hpp>
 #include <mgm/models/part.hpp>
 #include <mgm/models/projector.hpp>
 #include <mgm/models/prompt.hpp>
@@ -88,26 +89,26 @@ struct MiniGemini {
     return views * side * side;
   }
 
-  /// A picture -> its rows for the language model, (tokens, H), global view first. `trace` keeps what lies between.
-  /// Throws ConfigError without eyes, ShapeError, Cancelled.
+  /// A picture -> its rows for the language model, (tokens, H), global view first. `trace` keeps what lies between. A device of kernels
+  /// makes the picture ready itself, unless the trace asks for the pixels: they are the same bits. Throws ConfigError without eyes,
+  /// ArgumentError and LimitError for a picture that cannot be prepared, Cancelled.
   [[nodiscard]] Tensor<T, 2, Dev> see(Context<Dev>& ctx, io::PixelView image, SeeOptions const& options = {},
                                       VisionTrace<T, Dev>* trace = nullptr) const {
     require<ConfigError>(sees() && vision_tower_aux && mining && projector,
                          "see: this model has no vision towers; open an MGM folder to show it pictures");
     io::PixelsConfig config = pixels_config();
     config.blur_aux = options.blur_aux;
-    io::Pixels pixels = io::preprocess(image, config, ctx.host_executor());
+    auto const [low, aux] = inputs(ctx, image, config, trace ? &trace->pixels : nullptr);                        // (V, s, s, 3), (S, S, 3)
     ctx.begin(Stage::encode, vision_tower->config().depth + vision_tower_aux->config().blocks() + 2);
 
-    auto coarse = (*vision_tower)(ctx, as_input(ctx, pixels.low_view()));                                         // (V·T, C)
-    auto const aux = as_input(ctx, pixels.aux_view());                                                            // (S, S, 3)
+    auto coarse = (*vision_tower)(ctx, low);                                                                      // (V·T, C)
     auto maps = (*vision_tower_aux)(ctx, aux);                                                                    // (h, w, C_l) each
     auto tokens = mined(ctx, coarse, maps, options, trace ? &trace->probabilities : nullptr);                     // (tokens, C)
     ctx.step();
     auto rows = (*projector)(ctx, tokens);                                                                        // (tokens, H)
     ctx.step();
     if (trace) {
-      trace->pixels = std::move(pixels), trace->vision_tower = std::move(coarse);
+      trace->vision_tower = std::move(coarse);
       trace->stages = std::move(maps), trace->mined = std::move(tokens);
     }
     return rows;
@@ -139,12 +140,28 @@ struct MiniGemini {
   }
 
  private:
+  /// What the towers read.
+  struct Inputs {
+    Tensor<T, 4, Dev> low;  // (V, s, s, 3)
+    Tensor<T, 3, Dev> aux;  // (S, S, 3)
+  };
+  Inputs inputs(Context<Dev>& ctx, io::PixelView image, io::PixelsConfig const& config, io::Pixels* kept) const {
+    if constexpr (KernelDevice<Dev>) {
+      if (!kept) {
+        auto const pixels = models::preprocess(ctx, image, config);
+        return {as_input<4>(ctx, pixels.low), as_input<3>(ctx, pixels.aux)};
+      }
+    }
+    io::Pixels pixels = io::preprocess(image, config, ctx.host_executor());
+    Inputs out{as_input<4>(ctx, ctx.on_device(pixels.low_view())), as_input<3>(ctx, ctx.on_device(pixels.aux_view()))};
+    if (kept) *kept = std::move(pixels);
+    return out;
+  }
   template <int R>
-  Tensor<T, R, Dev> as_input(Context<Dev>& ctx, View<float const, R, Cpu> pixels) const {
+  Tensor<T, R, Dev> as_input(Context<Dev>& ctx, View<float const, R, Dev> pixels) const {
     auto out = ctx.template empty<T>(pixels.extents());
-    auto const in = ctx.on_device(pixels);
     Extents const flat{pixels.count() / 3, Size{3}};
-    ops::convert<T, float, Dev>(ctx, in.reshape(flat), out.reshape(flat));
+    ops::convert<T, float, Dev>(ctx, pixels.reshape(flat), out.reshape(flat));
     return out;
   }
   /// C + M in token order, or C alone.

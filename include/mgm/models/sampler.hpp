@@ -33,19 +33,29 @@ inline void check(Sampling const& s) {
   require<ArgumentError>(s.top_p > 0 && s.top_p <= 1, "sampling: top_p must lie in (0, 1], found ", s.top_p);
 }
 
+/// Whether the choice is by the rules alone, so that it can be made where the logits are.
+[[nodiscard]] inline bool by_rule(Sampling const& s) { return !s.adjust && !s.choose; }
+
 using mgm::philox_uniform;
+
+/// What is wrong with logits, in the words of all devices. Throw NumericalError.
+[[noreturn]] inline void refuse_nan(std::int64_t token) {
+  throw NumericalError(text("sampling: the logit of token ", token, " is NaN; weights or inputs are broken, or f16 overflowed"));
+}
+[[noreturn]] inline void refuse_nothing(std::int64_t count) {
+  throw NumericalError(text("sampling: no token is possible, all ", count, " logits are -inf"));
+}
 
 /// The index of the largest logit, the lowest of equals. Throws NumericalError when a logit is NaN or none is above −infinity.
 [[nodiscard]] inline int greedy(std::span<float const> logits) {
   std::size_t best = 0;
   bool any_finite = false;
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    require<NumericalError>(!std::isnan(logits[i]), "sampling: the logit of token ", i,
-                            " is NaN; weights or inputs are broken, or f16 overflowed");
+    if (std::isnan(logits[i])) refuse_nan(static_cast<std::int64_t>(i));
     if (logits[i] > logits[best]) best = i;
     any_finite = any_finite || logits[i] > -INFINITY;
   }
-  require<NumericalError>(any_finite, "sampling: no token is possible, all ", logits.size(), " logits are -inf");
+  if (!any_finite) refuse_nothing(static_cast<std::int64_t>(logits.size()));
   return static_cast<int>(best);
 }
 

@@ -2,11 +2,13 @@
 #pragma once
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include <mgm/models/answer.hpp>
+#include <mgm/models/decode_steps.hpp>
 #include <mgm/models/mini_gemini.hpp>
 #include <mgm/models/prompt_ids.hpp>
 #include <mgm/nn/kv_cache.hpp>
@@ -18,6 +20,7 @@ struct SessionOptions {
   std::optional<Template> prompt_template = std::nullopt;     ///< absent: the model's own
   std::shared_ptr<io::Tokenizer const> vocabulary = nullptr;  ///< absent: the model's own
   SeeOptions see{};
+  bool device_steps = true;  ///< a device of kernels keeps token and draw to itself (DecodeSteps); false: the host draws, layer by layer
 };
 
 /// One thread at a time uses a session; it is moved, not copied. The model and the context must outlive it. After any exception, a
@@ -37,6 +40,10 @@ class Session {
     Size const rows = model.language_model->config().vocab;
     vocab_ = model.language.vocab > 0 ? std::min(model.language.vocab, rows) : rows;
     stops_ = stop_ids(*vocabulary_, template_);
+    if constexpr (kHasSteps) {
+      auto const& lm = *model.language_model;
+      if (options.device_steps && lm.steps_on_device(ctx, cache_)) steps_.emplace(ctx, lm, cache_, vocab_);
+    }
   }
 
   /// Says `text`, showing `images` with it, and returns the answer, which is made while it is read (see Answer). What the person says is
@@ -72,7 +79,8 @@ class Session {
       }
       auto const ids = prompt_ids(*vocabulary_, pieces, template_ == Template::llama_3);
       auto const places = expanded(ids);
-      timings.prefill_ms = timed([&] { prefill(places); });
+      there_ = steps_.has_value() && by_rule(options.sampling);
+      timings.prefill_ms = timed([&] { prefill(places, options.sampling); });
       return Answer<Session>(*this, std::move(options), timings, static_cast<Size>(places.size()), image_places(places));
     } catch (...) {
       turns_.pop_back();
@@ -117,6 +125,9 @@ class Session {
 
  private:
   friend class Answer<Session>;
+  using Language = std::remove_cvref_t<decltype(*std::declval<Model const&>().language_model)>;
+  using Steps = typename detail::StepsOf<Language, T, Dev>::type;
+  static constexpr bool kHasSteps = !std::same_as<Steps, detail::NoSteps>;
 
   static typename nn::KvCache<T, Dev>::Config checked(Model const& model, Session const& session, SessionOptions const& options) {
     require<ConfigError>(model.language_model.has_value(), "session: this model has no language part");
@@ -153,8 +164,8 @@ class Session {
     return std::count_if(places.begin(), places.end(), [](int p) { return p < 0; });
   }
 
-  /// Makes the cache hold exactly `places`, computing what it does not hold yet, and the logits behind the last of them.
-  void prefill(std::vector<int> const& places) {
+  /// Makes the cache hold exactly `places`, computing what it does not hold yet, and the logits behind the last of them, or the token.
+  void prefill(std::vector<int> const& places, Sampling const& sampling) {
     require<LimitError>(static_cast<Size>(places.size()) <= max_positions(), "prompt: ", places.size(), " positions are needed (",
                         image_places(places), " of them for images), the session has ", max_positions(),
                         "; ask for more max_positions or say less");
@@ -179,28 +190,54 @@ class Session {
     }
     cache_.truncate(static_cast<Size>(same));
     try {
-      run(x, Stage::prefill);
+      run(x, Stage::prefill, sampling);
     } catch (...) {  // the rows beyond `same` are gone; what was cached before them still stands
       places_.resize(std::min(places_.size(), same));
       throw;
     }
     places_ = places;
   }
-  /// Runs rows through the decoder and keeps the logits of the last.
-  void run(Out<T, 2, Dev> x, Stage stage) {
+  /// Runs rows through the decoder and keeps the logits of the last; or draws from them where they are.
+  void run(Out<T, 2, Dev> x, Stage stage, Sampling const& sampling) {
     auto const& lm = *model_->language_model;
     ctx_->begin(stage, lm.config().depth);
     lm(*ctx_, x, cache_);
     auto const logits = lm.logits(*ctx_, lm.normed(*ctx_, x.slice(0, x.extent(0) - 1, 1)), vocab_);  // (1, V)
+    if constexpr (kHasSteps) {
+      if (there_) return steps_->begin(*ctx_, logits, {sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed}, cache_.size());
+    }
     auto const row = ctx_->on_host(logits.view());                                                   // (1, V)
     logits_.assign(row.data(), row.data() + vocab_);
   }
-  /// One more token behind the cache.
-  void extend(int id) {
-    auto x = ctx_->template empty<T>(Extents{Size{1}, model_->language_model->config().width});  // (1, H)
-    model_->language_model->embed(*ctx_, std::span(&id, 1), x);
-    run(x, Stage::decode);
-    places_.push_back(id);
+  /// Puts `last`, the token drawn before, behind the cache, and draws the next; without it the token behind the prompt.
+  int next_token(std::optional<int> last, Sampling const& sampling) {
+    if constexpr (kHasSteps) {
+      if (there_) return next_token_there(last);
+    }
+    if (last) {
+      auto x = ctx_->template empty<T>(Extents{Size{1}, model_->language_model->config().width});  // (1, H)
+      model_->language_model->embed(*ctx_, std::span(&*last, 1), x);
+      run(x, Stage::decode, sampling);
+      places_.push_back(*last);
+    }
+    return sample(sampling, logits_, static_cast<std::int64_t>(places_.size()));
+  }
+  /// The same on the device; a cancel counts between steps.
+  int next_token_there(std::optional<int> last)
+    requires kHasSteps
+  {
+    if (last) {
+      auto const& lm = *model_->language_model;
+      ctx_->begin(Stage::decode, lm.config().depth);
+      steps_->next(*ctx_, lm, cache_, cache_.size());
+      ctx_->step(lm.config().depth);
+      cache_.advance(1);
+      places_.push_back(*last);
+    }
+    auto const [token, status] = steps_->drawn(*ctx_);
+    if (status == ops::SampleStatus::nan) refuse_nan(token);
+    if (status == ops::SampleStatus::nothing) refuse_nothing(vocab_);
+    return token;
   }
 
   Context<Dev>* ctx_;
@@ -215,7 +252,9 @@ class Session {
   std::vector<Turn> turns_;
   std::vector<Tensor<T, 2, Dev>> pictures_;  // (tokens, H) each
   std::vector<int> places_;                  // what the cache holds
-  std::vector<float> logits_;                // behind the last place
+  std::vector<float> logits_;                // behind the last place, unless the device draws
+  std::optional<Steps> steps_;
+  bool there_ = false;                       // whether the answer that is being read is drawn on the device
 };
 
 template <Real T, Device Dev, class Vit, class ConvNet, class Mining, class Language>
