@@ -53,6 +53,18 @@ TEST(TorchFile, NestedValuesAreNamedByKeysAndPositions) {
   EXPECT_EQ(open(dir, zip(archive(pickle(kTensor))))->tensors().at(0).name, "");  // the object itself
 }
 
+TEST(TorchFile, WhatTrainersLeaveBesideTheWeightsIsSkipped) {
+  TempDir dir;
+  std::string const dtype = global("numpy", "dtype") + "(" + str("f8") + integer(0) + integer(1) + "tR(" + integer(3) + str("<") + "NNN" + integer(-1) +
+                            integer(-1) + integer(0) + "tb";
+  std::string const number = global("numpy.core.multiarray", "scalar") + "(" + dtype + global("_codecs", "encode") + "(" + str("12345678") + str("latin1") + "tRtR";
+  std::string const object = "}(" + str("epoch") + integer(3) + str("state_dict") + dict("w", kTensor) + str("callbacks") + "}" +
+                             global("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint") + dict("best", number) + "su";
+  auto const file = open(dir, zip(archive(pickle(object))));
+  ASSERT_EQ(file->tensors().size(), 1u);
+  EXPECT_EQ(file->tensors()[0].name, "state_dict.w");
+}
+
 TEST(TorchFile, StridesOffsetsAndSharingFollowTheStorage) {
   TempDir dir;
   auto const shown = [&](std::int64_t first, std::vector<std::int64_t> const& shape, std::vector<std::int64_t> const& strides) {

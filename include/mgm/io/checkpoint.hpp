@@ -60,6 +60,24 @@ class Checkpoint {
     return out;
   }
 
+  /// A tensor of another checkpoint under a new name, all of it or a part that is told by shape, offset and strides.
+  struct Part {
+    std::string name;
+    TensorFile const* file;
+    TensorInfo info;
+  };
+  /// The same checkpoint with more names: parts of its tensors. Throws FileError for a name that is there already.
+  [[nodiscard]] Checkpoint with(std::vector<Part> parts) const {
+    auto data = std::make_shared<Data>();
+    data->path = data_->path, data->files = data_->files, data->notes = data_->notes, data->entries = data_->entries;
+    data->parts = std::move(parts);
+    for (auto const& part : data->parts) data->entries.push_back({part.name, part.file, &part.info});
+    data->make_index();
+    Checkpoint out;
+    out.data_ = std::move(data);
+    return out;
+  }
+
   /// The tensor of that name, or nullptr. Takes the same time however many there are.
   [[nodiscard]] Entry const* find(std::string_view tensor) const {
     auto const at = data_->index.find(tensor);
@@ -93,6 +111,7 @@ class Checkpoint {
     std::vector<std::shared_ptr<TensorFile const>> files;
     std::vector<Entry> entries;
     std::vector<std::string> notes;
+    std::vector<Part> parts;  // entries point into it
     NameIndex index;
 
     void open(std::string const& file, FileOptions const& options) {
@@ -115,6 +134,9 @@ class Checkpoint {
       auto const parallel = [](Entry const& e) { return e.name.starts_with("module."); };
       if (!entries.empty() && std::all_of(entries.begin(), entries.end(), parallel))
         for (auto& e : entries) e.name.remove_prefix(7);
+      make_index();
+    }
+    void make_index() {
       index.reserve(entries.size());
       for (std::size_t i = 0; i < entries.size(); ++i) {
         auto const [at, added] = index.emplace(entries[i].name, static_cast<std::uint32_t>(i));

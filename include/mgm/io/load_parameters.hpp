@@ -14,10 +14,14 @@
 
 namespace mgm::inline v0::io {
 
-/// Where a module's tensors are: a checkpoint, and what stands before their names in it.
+/// Where a module's tensors are: a checkpoint, what stands before their names in it, and what they are called there where that is
+/// something else.
 struct Source {
   Checkpoint checkpoint;
   std::string prefix;
+  std::function<std::string(std::string const& parameter)> rename{};
+
+  [[nodiscard]] std::string name(std::string const& parameter) const { return prefix + (rename ? rename(parameter) : parameter); }
 };
 
 namespace detail {
@@ -72,13 +76,37 @@ Tensor<T const, R, Cpu> take(Context<Dev>& ctx, Checkpoint::Entry const& entry, 
   return value;
 }
 
+/// Numbers in the order of the file, as `p` lies in memory.
+template <Real T, int R, Device Dev>
+Tensor<T const, R, Cpu> arrange(Context<Dev>& ctx, std::vector<float> const& numbers, Parameter<T, R, Dev> const& p) {
+  auto value = host_memory<T>(ctx, p.shape());
+  if (p.layout() == Layout::as_stored) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) value.data()[i] = narrow<T>(numbers[i]);
+  } else {
+    std::vector<T> stored;
+    stored.reserve(numbers.size());
+    for (float const v : numbers) stored.push_back(narrow<T>(v));
+    permute(p.layout(), p.stored_shape(), stored.data(), value.data());
+  }
+  return value;
+}
+
+/// How a parameter is taken unless the caller says something else: as it is.
+struct TakeAsStored {
+  template <Real T, int R, Device Dev>
+  Tensor<T const, R, Cpu> operator()(Context<Dev>& ctx, std::string const&, Checkpoint::Entry const& entry,
+                                     Parameter<T, R, Dev> const& p) const {
+    return take(ctx, entry, p);
+  }
+};
+
 }  // namespace detail
 
 /// Notes in `report` every parameter of `module` that `source` lacks or holds in another shape; adds the names that are used to `used`.
 template <class Module>
 void check_parameters(Source const& source, Module& module, LoadReport& report, std::set<std::string>* used = nullptr) {
   visit_parameters(module, "", [&](std::string const& path, auto& p) {
-    std::string const full = source.prefix + path;
+    std::string const full = source.name(path);
     auto const* entry = source.checkpoint.find(full);
     if (used) used->insert(full);
     if (entry == nullptr) {
@@ -97,24 +125,24 @@ template <class Module>
   return n;
 }
 
-/// Takes every parameter of `module` from `source`, one step of the stage each. Call check_parameters first.
-/// Throws FileError, DtypeError (integers), MemoryError, Cancelled.
-template <Device Dev, class Module>
-void take_parameters(Context<Dev>& ctx, Source const& source, Module& module) {
+/// Takes every parameter of `module` from `source`, one step of the stage each. Call check_parameters first. `take(ctx, path, entry,
+/// parameter)` gives the tensor, in memory order, on the host. Throws FileError, DtypeError (integers), MemoryError, Cancelled.
+template <Device Dev, class Module, class Take = detail::TakeAsStored>
+void take_parameters(Context<Dev>& ctx, Source const& source, Module& module, Take const& take = {}) {
   visit_parameters(module, "", [&](std::string const& path, auto& p) {
-    p.assign(ctx.on_device(detail::take(ctx, source.checkpoint.at(source.prefix + path), p)));
+    p.assign(ctx.on_device(take(ctx, path, source.checkpoint.at(source.name(path)), p)));
     ctx.step();
   });
 }
 
 /// Checks and takes all parameters of one module. Throws FileError with all that is missing or misshaped.
-template <Device Dev, class Module>
-void load_parameters(Context<Dev>& ctx, Source const& source, Module& module) {
+template <Device Dev, class Module, class Take = detail::TakeAsStored>
+void load_parameters(Context<Dev>& ctx, Source const& source, Module& module, Take const& take = {}) {
   LoadReport report;
   check_parameters(source, module, report);
   report.require_ok(source.checkpoint.path());
   ctx.begin(Stage::load, count_parameters(module));
-  take_parameters(ctx, source, module);
+  take_parameters(ctx, source, module, take);
 }
 
 }  // namespace mgm::inline v0::io

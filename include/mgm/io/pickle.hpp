@@ -287,8 +287,9 @@ inline void PickleReader::step(unsigned char op) {
       if (callable.kind != V::word || args.kind != V::tuple) fail("REDUCE: expected an allowed global and a tuple");
       return push(reduce(static_cast<PickleWord>(callable.payload), args));
     }
-    case 'b': {  // an OrderedDict keeps its attributes (`_metadata`); nothing else may have any
+    case 'b': {  // an OrderedDict keeps its attributes (`_metadata`), what does not matter its state; nothing else may have any
       V const state = pop();
+      if (top().kind == V::opaque) return;
       if (top().kind != V::ordered_dict || (state.kind != V::dict && state.kind != V::ordered_dict))
         fail("BUILD: allowed only for an OrderedDict with a plain dictionary");
       return;

@@ -21,7 +21,7 @@ enum class PickleWord : std::uint8_t {
   ordered_dict,
   size_type,
   tensor_type,
-  constant,  ///< something whose value does not matter here: a device, a set, a text as bytes
+  constant,  ///< something whose value does not matter here: a device, a set, a text as bytes, a number of numpy's
   untyped_storage,
   storage_type = 32,  ///< + Dtype
   element_type = 64,  ///< + Dtype
@@ -65,6 +65,11 @@ enum class PickleWord : std::uint8_t {
       {"builtins", "set", PickleWord::constant},
       {"builtins", "bytearray", PickleWord::constant},
       {"builtins", "complex", PickleWord::constant},
+      // what PyTorch Lightning leaves beside the weights in original Stable Diffusion checkpoints
+      {"pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", PickleWord::constant},
+      {"pytorch_lightning.callbacks", "ModelCheckpoint", PickleWord::constant},
+      {"numpy.core.multiarray", "scalar", PickleWord::constant},
+      {"numpy", "dtype", PickleWord::constant},
   };
   for (auto const& global : kGlobals)
     if (global.module == module && global.member == member) return global.word;
