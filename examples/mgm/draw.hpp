@@ -8,6 +8,7 @@
 #include <mgm/models/diffusion/open_diffusion.hpp>
 
 #include "context.hpp"
+#include "generator_options.hpp"
 #include "json_out.hpp"
 
 namespace tool {
@@ -64,6 +65,7 @@ inline mgm::models::DrawOptions draw_options(Options const& o) {
   if (o.pictures > 1 && (!o.dump.empty() || !o.latents.empty())) throw UsageError{"--images: --dump and --latents are for one picture"};
   if (!o.init.empty()) options.init = read_picture(o, o.init);
   if (!o.mask.empty()) options.mask = read_picture(o, o.mask);
+  if (!o.ip_image.empty()) options.picture = read_picture(o, o.ip_image), options.picture_scale = o.ip_scale;
   options.strength = o.strength, options.tiled = o.tile == "on", options.refiner_at = o.refiner_at.value_or(0.8);
   return options;
 }
@@ -97,9 +99,9 @@ int draw(Options const& o, Terminal& terminal) {
   auto const names = picture_names(o.output, o.pictures);
   for (auto const& name : names) check_writable(name);
   if (!o.dump.empty()) check_writable(o.dump);
-  auto generator = StableDiffusion<T, Dev>::open(ctx, o.model, {.encoder = options.init.has_value()});
+  auto generator = StableDiffusion<T, Dev>::open(ctx, o.model, generator_options(o, options.init.has_value()));
   if (!o.refiner.empty())
-    generator.refiner = std::make_shared<StableDiffusion<T, Dev> const>(StableDiffusion<T, Dev>::open(ctx, o.refiner, {.encoder = false}));
+    generator.refiner = std::make_shared<StableDiffusion<T, Dev> const>(StableDiffusion<T, Dev>::open(ctx, o.refiner, {.encoder = false, .tokenizer = o.tokenizer}));
   if (!o.latents.empty()) read_latents(o.latents, options, generator.vae->config().factor());
 
   DrawRecord record;
@@ -118,6 +120,7 @@ int draw(Options const& o, Terminal& terminal) {
   }
   auto const told = generator.tell(ctx, *o.prompt, options);
   terminal.clear();
+  for (auto const& note : generator.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   if (auto const cut = generator.prompters.front().cut(*o.prompt); cut > 0)
     std::fprintf(stderr, "note: the prompt is %zu tokens longer than the text encoder reads; the rest is left out\n", cut);
   mgm::io::Image picture;

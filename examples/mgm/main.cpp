@@ -125,8 +125,18 @@ void add_eval_options(CLI::App& app, Options& o) {
   app.add_flag("--blur-aux", o.blur_aux, "the high-resolution picture holds no more than the low-resolution one");
 }
 
+/// What an image generator is opened with besides its folder or file.
+void add_generator_parts(CLI::App& app, Options& o) {
+  app.add_option("--tokenizer", o.tokenizer, "folder with vocab.json and merges.txt, for an original checkpoint, which has none");
+  app.add_option("--lora", o.loras, "FILE or FILE:SCALE, merged into the weights; may be given several times")->allow_extra_args(false);
+  auto* const adapter = app.add_option("--ip-adapter", o.ip_adapter, "IP-Adapter's file: the picture of --ip-image conditions what is drawn");
+  app.add_option("--ip-encoder", o.ip_encoder, "its image encoder's folder; image_encoder beside it without")->needs(adapter);
+  app.add_option("--ip-image", o.ip_image, "the picture")->needs(adapter);
+  add_number(app, "--ip-scale", o.ip_scale, "how strongly it acts", -100.0, 100.0);
+}
+
 void add_draw_options(CLI::App& app, Options& o) {
-  app.add_option("GENERATOR", o.model, "a diffusers folder of the Stable Diffusion family")->required();
+  app.add_option("GENERATOR", o.model, "a diffusers folder of the Stable Diffusion family, or one original checkpoint")->required();
   app.add_option("--prompt", o.prompt, "what to draw")->required();
   app.add_option("-o,--output", o.output, "PNG to write")->required();
   app.add_option("--negative", o.negative, "what not to draw; absent and empty differ for SDXL");
@@ -147,6 +157,8 @@ void add_draw_options(CLI::App& app, Options& o) {
   app.add_option("--tile", o.tile, "on: the autoencoder works on tiles, in less memory; off")->check(CLI::IsMember({"on", "off"}));
   app.add_option("--exif", o.exif, "of --init and --mask: apply or ignore")->check(CLI::IsMember({"apply", "ignore"}));
   app.add_option("--dump", o.dump, "safetensors to write: embeddings, latents and predictions of every step");
+  add_generator_parts(app, o);
+  app.get_option("--ip-adapter")->needs("--ip-image");
 }
 
 #if !defined(MGM_TOOL_SMALL)

@@ -41,6 +41,10 @@ struct Options {
   std::string init, mask, refiner, tile = "off";
   std::optional<double> strength, refiner_at;
   int pictures = 1, preview = 0;
+  // what its generator is opened with
+  std::string tokenizer, ip_adapter, ip_encoder, ip_image;
+  std::vector<std::string> loras;
+  double ip_scale = 1;
   // tokenize
   std::optional<std::string> text, jsonl, decode, decode_jsonl, conversation;
   std::int64_t max_length = 0;  // 0: not cut

@@ -1,11 +1,12 @@
-/// A small UNet and autoencoder with weights made of their names, against numbers of the reference modules in double (spec/sdxl.md,
-/// appendix A).
+/// A small UNet, autoencoder and image adapter with weights made of their names, against numbers of the reference modules in double
+/// (spec/sdxl.md, appendix A).
 #include <cmath>
 #include <numeric>
 #include <string>
 
 #include <gtest/gtest.h>
 
+#include <mgm/models/diffusion/ip_adapter.hpp>
 #include <mgm/models/diffusion/unet.hpp>
 #include <mgm/models/diffusion/vae.hpp>
 
@@ -72,7 +73,9 @@ struct TinyUnet {
     c.heads = {1, 2, 4}, c.transformer_layers = {1, 1, 2}, c.text = 24, c.groups = 16, c.added = 64, c.added_time = 8;
     return c;
   }
-  Tensor<float, 2> run(std::string_view sample, Size row, Size h, Size w, double t) {
+  /// `adapter`: gives the keys and values of a picture's tokens, if there is one.
+  template <class Adapter = std::nullptr_t>
+  Tensor<float, 2> run(std::string_view sample, Size row, Size h, Size w, double t, Adapter const& adapter = nullptr) {
     float const sizes[2][6] = {{128, 96, 0, 8, 128, 96}, {64, 64, 4, 0, 128, 128}};
     auto const x = input(ctx, sample, row * 4 * h * w, h * w, 4);  // (h·w, 4)
     auto text = ctx.empty<float>(Extents{Size{7}, Size{24}}), added = ctx.empty<float>(Extents{Size{1}, Size{64}});
@@ -82,7 +85,42 @@ struct TinyUnet {
       auto const wave = models::sinusoid(sizes[row][i], 8);
       std::copy(wave.begin(), wave.end(), added.data() + 16 + 8 * i);
     }
-    return net(ctx, x.reshape(Extents{h, w, Size{4}}), net.embed(ctx, t, added), text);
+    if constexpr (std::same_as<Adapter, std::nullptr_t>) {
+      return net(ctx, x.reshape(Extents{h, w, Size{4}}), net.embed(ctx, t, added), text);
+    } else {
+      std::vector<nn::Sources<float>> pictures;
+      pictures.push_back(adapter(ctx, row));
+      auto const prompt = net.prompt(ctx, text, pictures);
+      double const times[] = {500, t};  // a run's first and second step
+      auto const embedded = net.embed(ctx, times, added);
+      (void)net(ctx, x.reshape(Extents{h, w, Size{4}}), embedded.slice(0, 0, 1), prompt);
+      return net(ctx, x.reshape(Extents{h, w, Size{4}}), embedded.slice(0, 1, 1), prompt);
+    }
+  }
+};
+
+/// Keys and values of image tokens (4, 24) for every cross-attention, times 0.7.
+struct TinyAdapter {
+  std::vector<nn::Linear<float>> k, v;
+  explicit TinyAdapter(Context<Cpu>& ctx) {
+    for (Size const width : models::cross_attention_widths(TinyUnet::config()))
+      k.emplace_back(ctx, nn::Linear<float>::Config{24, width, false}), v.emplace_back(ctx, nn::Linear<float>::Config{24, width, false});
+    fill(ctx, *this);
+  }
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    for (std::size_t i = 0; i < k.size(); ++i) visit(text(2 * i + 1, ".to_k_ip"), k[i]), visit(text(2 * i + 1, ".to_v_ip"), v[i]);
+  }
+  nn::Sources<float> operator()(Context<Cpu>& ctx, Size row) const {
+    auto tokens = ctx.empty<float>(Extents{Size{4}, Size{24}});  // (4, 24)
+    for (Size i = 0; i < tokens.count(); ++i) tokens.data()[i] = static_cast<float>(number("ip", row * 96 + i) * std::sqrt(12.0));
+    nn::Sources<float> out;
+    for (std::size_t i = 0; i < k.size(); ++i) {
+      auto values = v[i](ctx, tokens);  // (4, C)
+      ops::scale<float, Cpu>(ctx, values, 0.7f, values.view());
+      out.push_back({k[i](ctx, tokens), std::move(values)});
+    }
+    return out;
   }
 };
 
@@ -101,6 +139,33 @@ TEST(DiffusionFixtures, OddSizesAreUpsampledToTheSkipsSize) {
   expect(
       out,
       {-0.053875668, 353.8727202, {-0.17339439, -0.20702068, -0.57136767, -0.43891949, 0.09521120, 0.18929048}, -0.06480265, 0.44939214});
+}
+TEST(DiffusionFixtures, APictureBesideTheTextIsReadInTheAdaptersOrder) {
+  TinyUnet tiny;
+  TinyAdapter const adapter(tiny.ctx);
+  EXPECT_EQ(adapter.k.size(), 17u);
+  std::vector<double> out;
+  for (Size row = 0; row < 2; ++row) append(out, tiny.run("sample", row, 16, 16, 981, adapter).view());
+  expect(out,
+         {0.027311179, 936.6184048, {0.38411159, 0.08662200, 0.17120023, -0.25189346, 0.34534880, 0.16495233}, 0.23001468, 0.29495951});
+}
+struct TinyResampler {
+  models::Resampler<float> part;
+  template <class Visit>
+  void parameters(Visit&& visit) {
+    visit("image_proj", part);
+  }
+};
+TEST(DiffusionFixtures, Resampler) {
+  Context<Cpu> ctx({.threads = 2});
+  TinyResampler module{{ctx, {.in = 24, .width = 32, .heads = 2, .depth = 2, .queries = 4, .ffn = 128, .text = 20}}};
+  fill(ctx, module);
+  auto states = ctx.empty<float>(Extents{Size{9}, Size{24}});  // (9, 24)
+  for (Size i = 0; i < states.count(); ++i) states.data()[i] = static_cast<float>(number("feat", i) * std::sqrt(12.0));
+  auto const tokens = module.part(ctx, states);  // (4, 20)
+  expect(
+      {tokens.data(), tokens.data() + tokens.count()},
+      {-0.018073669, 62.9528993, {-0.57577669, -1.80905271, -0.16428674, -0.23248257, 1.18757176, -0.78466121}, -0.76978271, 1.39049516});
 }
 TEST(DiffusionFixtures, TinyVaeDecodes) {
   Context<Cpu> ctx({.threads = 2});

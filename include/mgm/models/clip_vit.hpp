@@ -18,7 +18,8 @@ struct ClipVitConfig {
   [[nodiscard]] Size side() const { return image / patch; }  ///< tokens per side of a view
 };
 
-/// h = LN(concat(class, patches) + positions), then `depth` blocks; the class token is dropped at the end, nothing is normalised after.
+/// h = LN(concat(class, patches) + positions), then `depth` blocks; the class token is dropped at the end (`states` keeps it), nothing is normalised
+/// after.
 /// MGM takes the input of the last layer of 24: depth 23. Views are independent of each other.
 template <Real T, Device Dev = DefaultDevice>
 class ClipVit {
@@ -37,6 +38,15 @@ class ClipVit {
 
   /// views (V, s, s, 3), normalised -> (V·T, C), T = (s / patch)². Throws ShapeError, Cancelled.
   [[nodiscard]] Tensor<T, 2, Dev> operator()(Context<Dev>& ctx, In<T, 4, Dev> views) const {
+    auto const h = states(ctx, views);                                                                    // (V·(1 + T), C)
+    Size const count = views.extent(0), tokens = config_.side() * config_.side(), width = config_.width;
+    auto out = ctx.template empty<T>(Extents{count * tokens, width});                                     // (V·T, C)
+    for (Size v = 0; v < count; ++v)
+      ops::copy<T, Dev>(ctx, h.slice(0, v * (tokens + 1) + 1, tokens), out.slice(0, v * tokens, tokens));
+    return out;
+  }
+  /// The same with each view's class token before its patches: (V·(1 + T), C).
+  [[nodiscard]] Tensor<T, 2, Dev> states(Context<Dev>& ctx, In<T, 4, Dev> views) const {
     check_shape("clip: views", views, any, config_.image, config_.image, 3);
     Size const count = views.extent(0), tokens = config_.side() * config_.side(), width = config_.width;
     auto h = ctx.template empty<T>(Extents{count * (tokens + 1), width});                                 // (V·(1 + T), C)
@@ -52,10 +62,7 @@ class ClipVit {
       block(ctx, count, h);
       ctx.step();
     }
-    auto out = ctx.template empty<T>(Extents{count * tokens, width});                                     // (V·T, C)
-    for (Size v = 0; v < count; ++v)
-      ops::copy<T, Dev>(ctx, h.slice(0, v * (tokens + 1) + 1, tokens), out.slice(0, v * tokens, tokens));
-    return out;
+    return h;
   }
 
   [[nodiscard]] Config const& config() const { return config_; }

@@ -16,6 +16,7 @@ struct Condition {
   Tensor<T, 2, Dev> text;    ///< (77, D): the encoders' states side by side
   Tensor<T, 2, Dev> pooled;  ///< (1, P), or empty
   Tensor<T, 2, Dev> added;   ///< (1, config.added): [pooled, sinusoids of sizes], or empty; see `add_sizes`
+  std::vector<nn::Sources<T, Dev>> pictures{};  ///< what pictures add to the prompt, as Unet::prompt takes it
 };
 
 /// A prompt through one encoder or SDXL's two. Throws ConfigError where encoders and UNet do not belong together.

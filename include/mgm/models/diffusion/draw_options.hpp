@@ -7,9 +7,18 @@
 #include <vector>
 
 #include <mgm/io/image.hpp>
+#include <mgm/models/diffusion/lora_names.hpp>
 #include <mgm/models/diffusion/scheduler_config.hpp>
 
 namespace mgm::inline v0::models {
+
+/// What a generator is opened with besides its folder or file.
+struct GeneratorOptions {
+  bool encoder = true;                       ///< the half of the autoencoder that reads pictures
+  std::string tokenizer{};                   ///< a folder with vocab.json and merges.txt: for original checkpoints, which have none
+  std::vector<LoraFile> loras{};             ///< merged into the weights, in this order
+  std::string adapter{}, adapter_encoder{};  ///< an IP-Adapter's file, and its image encoder's folder (empty: `image_encoder` beside it)
+};
 
 struct DrawOptions {
   std::optional<std::string> negative{};  ///< absent and empty differ where the folder asks for zeros
@@ -25,6 +34,8 @@ struct DrawOptions {
   std::optional<io::Image> mask{};   ///< where `init` is painted anew: 128 and lighter; the size is then the folder's, as in diffusers
   std::optional<double> strength{};  ///< the share of the steps that is run on `init`; absent: 0.8 (SD), 0.3 (SDXL), with a mask 1, 0.9999
   bool tiled = false;                ///< the autoencoder works on tiles where the picture is larger than one
+  std::optional<io::Image> picture{};  ///< what the adapter shows the network beside the prompt; absent: nothing
+  double picture_scale = 1;            ///< how strongly it acts
   double refiner_at = 0.8;           ///< where there is a refiner: the share of the denoising after which it takes over
 };
 

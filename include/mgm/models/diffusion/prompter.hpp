@@ -1,6 +1,7 @@
 /// A tokenizer with its text encoder: from a prompt to ids as the encoder was trained on them.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -14,6 +15,7 @@ template <Real T, Device Dev>
 struct Prompter {
   std::shared_ptr<io::Tokenizer const> vocabulary;
   TextEncoder<T, Dev> encoder;
+  std::optional<int> pad{};  ///< what fills a prompt up; absent: the vocabulary's own
 
   static constexpr std::size_t kLongest = std::size_t{1} << 20;  ///< bytes of a prompt; some hundred are read
 
@@ -29,10 +31,10 @@ struct Prompter {
     require<LimitError>(text.size() <= kLongest, "prompt: ", text.size(), " bytes, at most ", kLongest, " are taken");
     auto out = vocabulary->encode(text, {.special = plain ? io::Special::plain : io::Special::parse});
     std::size_t const most = static_cast<std::size_t>(encoder.config().positions);
-    auto const end = vocabulary->eos(), pad = vocabulary->pad();
+    auto const end = vocabulary->eos(), filler = pad ? pad : vocabulary->pad();
     require<ConfigError>(end.has_value(), "generator: the tokenizer names no end token");
     if (out.size() > most) out.resize(most), out.back() = *end;
-    out.resize(most, pad.value_or(*end));
+    out.resize(most, filler.value_or(*end));
     for (int const id : out)
       require<ConfigError>(id < encoder.config().vocab, "generator: id ", id, " of the tokenizer is beyond the ", encoder.config().vocab,
                            " rows of the text encoder; they do not belong together");

@@ -10,6 +10,7 @@
 
 #include <mgm/models/diffusion/denoiser.hpp>
 #include <mgm/models/diffusion/draw_options.hpp>
+#include <mgm/models/diffusion/ip_adapter.hpp>
 #include <mgm/models/diffusion/noise.hpp>
 #include <mgm/models/diffusion/preview.hpp>
 #include <mgm/models/diffusion/repaint.hpp>
@@ -17,11 +18,6 @@
 #include <mgm/models/diffusion/vae_tiles.hpp>
 
 namespace mgm::inline v0::models {
-
-/// What `open` takes of a folder.
-struct DiffusionParts {
-  bool encoder = true;  ///< the half of the autoencoder that reads pictures
-};
 
 template <Real T, Device Dev = DefaultDevice>
 class StableDiffusion {
@@ -36,6 +32,8 @@ class StableDiffusion {
   std::shared_ptr<StableDiffusion const> refiner{};  ///< takes the latents over at DrawOptions::refiner_at, and decodes them
   io::Json scheduler = io::Json::object();           ///< scheduler_config.json
   bool zeros_for_absent_negative = false;
+  std::optional<IpAdapter<T, Dev>> adapter{};  ///< absent: no picture stands beside a prompt
+  std::vector<std::string> notes{};            ///< what opening found worth saying
 
   /// What the prompt is to the networks. Pictures that differ in their seeds alone may share it.
   struct Told {
@@ -43,8 +41,8 @@ class StableDiffusion {
     std::optional<Conditions<T, Dev>> refined{};
   };
 
-  /// Opens an original folder. Throws FileError, ConfigError, Cancelled.
-  [[nodiscard]] static StableDiffusion open(Context<Dev>& ctx, std::string const& folder, DiffusionParts parts = {});
+  /// Opens an original folder, or one original checkpoint. Throws FileError, ConfigError, Cancelled.
+  [[nodiscard]] static StableDiffusion open(Context<Dev>& ctx, std::string const& path, GeneratorOptions const& options = {});
 
   [[nodiscard]] bool is_xl() const { return unet->config().added > 0; }
 
@@ -56,6 +54,7 @@ class StableDiffusion {
   }
   [[nodiscard]] Told tell(Context<Dev>& ctx, std::string_view prompt, DrawOptions const& options = {}) const {
     Frame const f = frame(options);
+    require<ArgumentError>(!options.picture || adapter, "draw: a picture beside the prompt needs an adapter; open the generator with one");
     Told out{conditions(ctx, prompt, options, f)};
     if (refiner) out.refined = refiner->conditions(ctx, prompt, options, f);
     return out;
@@ -172,7 +171,18 @@ class StableDiffusion {
     add_sizes<T, Dev>(ctx, net, f.height, f.width, false, out.positive);
     if (out.negative) add_sizes<T, Dev>(ctx, net, f.height, f.width, true, *out.negative);
     if (net.guidance_width > 0) out.strength = Unet<T, Dev>::rounded(ctx, guidance_wave(out.guidance, net.guidance_width));
+    if (options.picture && adapter) show_picture(ctx, options, out);
     return out;
+  }
+  /// The options' picture as the network reads it beside the prompt, and where guidance needs it what stands for no picture.
+  void show_picture(Context<Dev>& ctx, DrawOptions const& options, Conditions<T, Dev>& told) const {
+    io::PixelView const pixels(*options.picture);
+    auto const add = [&](io::PixelView const* from, Condition<T, Dev>& to) {
+      ctx.begin(Stage::encode, adapter->blocks());
+      to.pictures.push_back(adapter->project(ctx, adapter->tokens(ctx, from), static_cast<float>(options.picture_scale)));
+    };
+    add(&pixels, told.positive);
+    if (told.negative) add(nullptr, *told.negative);
   }
 
   /// Sets the latents that the first step sees. The generator's draws follow each other as in the pipelines: for the picture, the noise,
@@ -229,10 +239,13 @@ class StableDiffusion {
     std::optional<LatentColours> colours;
     if (run.trace.preview) colours.emplace(ctx, *vae);
     ctx.begin(Stage::denoise, static_cast<Size>(steps.size()) * unet->steps() * (told.negative ? 2 : 1));
+    std::vector<double> times;
+    for (auto const& step : steps) times.push_back(step.timestep);
+    Denoiser<T, Dev> const predict(ctx, *unet, told, times);
     Stepper stepper;
     for (std::size_t k = 0; k < steps.size(); ++k) {
       SchedulerStep const& step = steps[k];
-      auto m = predict<T, Dev>(ctx, *unet, told, step.timestep, network_input(ctx, step, run));  // (4, h·w)
+      auto m = predict(ctx, k, network_input(ctx, step, run));  // (4, h·w)
       if (run.trace.tensor) run.trace.tensor(text("noise_pred.", run.done), m, f.shape());
       stepper.advance(step, std::move(m), step.draws ? run.drawn() : std::vector<float>(), run.x);
       if (run.repaint && run.repaint->beside.empty()) run.repaint->put_back(k + 1 < steps.size() ? &steps[k + 1] : nullptr, run.x);

@@ -3,6 +3,7 @@
 #pragma once
 #include <cmath>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -65,24 +66,78 @@ class Unet {
     return sum;
   }
 
-  /// (1, time): silu of the time's embedding, with what else conditions all blocks. `added` (1, config.added) where the model takes it;
-  /// `guidance` (1, guidance_width), or empty.
-  [[nodiscard]] Tensor<T, 2, Dev> embed(Context<Dev>& ctx, double timestep, In<T, 2, Dev> added, In<T, 2, Dev> guidance = {}) const {
-    auto const wave = rounded(ctx, sinusoid(static_cast<float>(timestep), config_.widths.front()));  // (1, C₀)
-    if (guidance_ && guidance.data()) return finish(ctx, (*guidance_)(ctx, guidance, {.residual = wave}), added);
-    return finish(ctx, wave, added);
+  /// (S, time): for each timestep of a run silu of its embedding, with what else conditions all blocks. `added` (1, config.added) where
+  /// the model takes it; `guidance` (1, guidance_width), or empty.
+  [[nodiscard]] Tensor<T, 2, Dev> embed(Context<Dev>& ctx, std::span<double const> timesteps, In<T, 2, Dev> added,
+                                        In<T, 2, Dev> guidance = {}) const {
+    require<ShapeError>(added_.has_value() == (added.data() != nullptr), "unet: this model ", added_ ? "needs" : "takes no",
+                        " pooled text and sizes");
+    Size const steps = static_cast<Size>(timesteps.size()), time = config_.time();
+    std::vector<float> table;
+    for (double const t : timesteps) {
+      auto const row = sinusoid(static_cast<float>(t), config_.widths.front());
+      table.insert(table.end(), row.begin(), row.end());
+    }
+    auto const waves = rounded(ctx, table, steps);                                  // (S, C₀)
+    if (guidance_ && guidance.data()) {
+      auto const more = (*guidance_)(ctx, guidance);                                // (1, C₀)
+      for (Size i = 0; i < steps; ++i) ops::add<T, Dev>(ctx, waves.slice(0, i, 1), more, waves.slice(0, i, 1));
+    }
+    auto const hidden = time_.first(ctx, waves, {.activation = Activation::silu});  // (S, time)
+    if (!added_) return time_.second(ctx, hidden, {.activation = Activation::silu});
+    auto const sizes = added_->first(ctx, added, {.activation = Activation::silu});                                  // (1, time)
+    auto const shift = added_->second(ctx, sizes, {.residual = time_.second.bias.view().reshape(Extents{Size{1}, time})});  // (1, time)
+    auto out = ctx.template empty<T>(Extents{steps, time});                                                          // (S, time)
+    ops::linear(ctx, hidden, time_.second.weight.view(),
+                Epilogue<T, Dev>{.bias = shift.reshape(Extents{time}), .activation = Activation::silu}, out.view());
+    return out;
   }
-  /// A row of float on the device, as T.
-  [[nodiscard]] static Tensor<T, 2, Dev> rounded(Context<Dev>& ctx, std::vector<float> const& row) {
-    Extents const shape{Size{1}, static_cast<Size>(row.size())};
+  /// The same for one timestep.
+  [[nodiscard]] Tensor<T, 2, Dev> embed(Context<Dev>& ctx, double timestep, In<T, 2, Dev> added, In<T, 2, Dev> guidance = {}) const {
+    return embed(ctx, std::span(&timestep, 1), added, guidance);
+  }
+  /// Rows of float on the device, as T.
+  [[nodiscard]] static Tensor<T, 2, Dev> rounded(Context<Dev>& ctx, std::vector<float> const& values, Size rows = 1) {
+    Extents const shape{rows, static_cast<Size>(values.size()) / rows};
     auto out = ctx.template empty<T>(shape);
-    ops::convert<T, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(row.data(), shape)), out.view());
+    ops::convert<T, float, Dev>(ctx, ctx.on_device(View<float const, 2, Cpu>(values.data(), shape)), out.view());
     return out;
   }
 
-  /// x (h, w, in), silu_emb as `embed` makes it, text (M, text) -> (h·w, out) in float. Throws ShapeError, Cancelled.
+  /// What the cross-attentions read, in the order in which they run: made once for a prompt, good for every step.
+  using Prompt = std::vector<nn::Sources<T, Dev>>;
+  /// The keys and values of text (M, text) in every cross-attention, and of pictures: each entry of `pictures` has one for every
+  /// cross-attention, in the order down, up, middle that adapters are stored in (spec of their files: `ip_adapter.{1, 3, …}`). A layer of
+  /// width C takes 2·M·C·sizeof(T) bytes. Throws ShapeError.
+  [[nodiscard]] Prompt prompt(Context<Dev>& ctx, In<T, 2, Dev> text, std::span<nn::Sources<T, Dev> const> pictures = {}) const {
+    check_shape("unet: text", text, any, config_.text);
+    Prompt out;
+    auto const project = [&](Block const& block) {
+      for (auto const& transformer : block.transformers)
+        for (auto const& layer : transformer.blocks) out.emplace_back().push_back(layer.cross.project(ctx, text));
+      return out.size();
+    };
+    std::size_t down = 0, up = 0;
+    for (auto const& block : down_) down = project(block);
+    std::size_t const middle = project(middle_);
+    for (auto const& block : up_) project(block);
+    up = out.size() - middle;
+    for (auto const& picture : pictures) {
+      require<ShapeError>(picture.size() == out.size(), "unet: a picture's keys for ", picture.size(), " cross-attentions, there are ",
+                          out.size());
+      for (std::size_t i = 0; i < out.size(); ++i)
+        out[i].push_back(picture[i < down ? i : i < middle ? i + up : i - (middle - down)]);
+    }
+    return out;
+  }
+
+  /// x (h, w, in), silu_emb (1, time) a row of what `embed` makes, text (M, text) -> (h·w, out) in float. Throws ShapeError, Cancelled.
   [[nodiscard]] Tensor<float, 2, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text) const {
-    check_shape("unet: x", x, any, any, config_.in), check_shape("unet: text", text, any, config_.text);
+    return (*this)(ctx, x, silu_emb, prompt(ctx, text));
+  }
+  [[nodiscard]] Tensor<float, 2, Dev> operator()(Context<Dev>& ctx, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, Prompt const& read) const {
+    check_shape("unet: x", x, any, any, config_.in), check_shape("unet: silu_emb", silu_emb, 1, config_.time());
+    std::span<nn::Sources<T, Dev> const> text(read);  // what is not yet read
     Size const rows = x.extent(0), cols = x.extent(1);
     std::vector<Map> skips;
     skips.push_back(conv_in_(ctx, x, Window::same(3, rows, cols)));  // (h, w, C₀)
@@ -140,10 +195,15 @@ class Unet {
                                                                                        c.transformer_layers[level], c.groups});
     }
     /// x, with the channels of `skip` behind its own if there is one, is read where it lies.
-    Map run(Context<Dev>& ctx, std::size_t j, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, In<T, 2, Dev> text, In<T, 3, Dev> skip = {}) const {
+    Map run(Context<Dev>& ctx, std::size_t j, In<T, 3, Dev> x, In<T, 2, Dev> silu_emb, std::span<nn::Sources<T, Dev> const>& text,
+            In<T, 3, Dev> skip = {}) const {
       auto y = resnets[j](ctx, x, skip, silu_emb);  // (h, w, C)
       ctx.step();
-      if (j < transformers.size()) transformers[j](ctx, text, y);
+      if (j >= transformers.size()) return y;
+      std::size_t const depth = transformers[j].blocks.size();
+      require<ShapeError>(text.size() >= depth, "unet: the prompt was made for another network");
+      transformers[j](ctx, text.first(depth), y);
+      text = text.subspan(depth);
       return y;
     }
     [[nodiscard]] Size steps() const {
@@ -161,20 +221,6 @@ class Unet {
     std::vector<nn::SpatialTransformer<T, Dev>> transformers;
     std::optional<nn::Conv2d<T, Dev>> resample;
   };
-
-  Tensor<T, 2, Dev> finish(Context<Dev>& ctx, In<T, 2, Dev> wave, In<T, 2, Dev> added) const {
-    require<ShapeError>(added_.has_value() == (added.data() != nullptr), "unet: this model ", added_ ? "needs" : "takes no",
-                        " pooled text and sizes");
-    auto const hidden = time_.first(ctx, wave, {.activation = Activation::silu});  // (1, time)
-    if (!added_) return time_.second(ctx, hidden, {.activation = Activation::silu});
-    Extents const row{Size{1}, config_.time()};
-    auto const base = time_.second(ctx, hidden, {.residual = added_->second.bias.view().reshape(row)});  // (1, time), both biases in it
-    auto const sizes = added_->first(ctx, added, {.activation = Activation::silu});                      // (1, time)
-    auto out = ctx.template empty<T>(row);                                                               // (1, time)
-    ops::linear(ctx, sizes, added_->second.weight.view(),
-                Epilogue<T, Dev>{.bias = base.reshape(Extents{row[1]}), .activation = Activation::silu}, out.view());
-    return out;
-  }
 
   Config config_;
   nn::Conv2d<T, Dev> conv_in_;
