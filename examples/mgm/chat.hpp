@@ -1,17 +1,16 @@
 // `mgm chat`: one question, or a conversation at a prompt.
 #pragma once
+#include <unistd.h>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
-#include <unistd.h>
 
 #include <mgm/io/heatmap.hpp>
 #include <mgm/io/png.hpp>
-#include <mgm/models/generation_prompt.hpp>
 #include <mgm/mgm.hpp>
 
-#include "context.hpp"
 #include "json_out.hpp"
+#include "painter.hpp"
 
 namespace tool {
 
@@ -47,6 +46,21 @@ inline std::vector<float> heat(mgm::View<float const, 2, mgm::Cpu> probabilities
   return map;
 }
 
+/// What paints the pictures that answers ask for; nothing without a generator. Whatever can be refused is refused before a model is loaded.
+/// An adapter is shown the conversation's first picture, unless it has one of its own.
+template <class Dev>
+std::unique_ptr<Painter> painter_of(mgm::Context<Dev>& ctx, Options const& o, std::vector<mgm::io::Image> const& pictures,
+                                    Terminal& terminal) {
+  if (o.generator.empty()) return nullptr;
+  auto options = draw_options(o);
+  if (!options.negative) options.negative = mgm::models::kNegativePrompt;
+  if (!o.ip_adapter.empty() && !options.picture) {
+    if (pictures.empty()) throw UsageError{"--ip-adapter: there is no picture to draw from; give one with --ip-image or --image"};
+    options.picture = pictures.front();
+  }
+  return make_painter(ctx, o, options, terminal);
+}
+
 template <class T, class Dev>
 int chat(Options const& o, Terminal& terminal) {
   using namespace mgm::models;
@@ -61,6 +75,7 @@ int chat(Options const& o, Terminal& terminal) {
   }
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
+  auto const painter = painter_of(ctx, o, pictures, terminal);
   auto const model = open_model<T, Dev>(ctx, o, terminal);
   double const load_ms = 1e3 * seconds_since(start);
   mgm::require<mgm::ConfigError>(o.heatmap.empty() || (model.sees() && !o.no_mining),
@@ -80,6 +95,7 @@ int chat(Options const& o, Terminal& terminal) {
   }
   AskOptions const ask{.max_new_tokens = o.max_new_tokens, .sampling = sampling, .stop = o.stop, .ocr = o.ocr, .draw = o.gen};
 
+  // The exit status of what was said: a picture that cannot be drawn is a failure, and the answer stands.
   auto const one_turn = [&](std::vector<mgm::io::Image> const& images, std::string const& said) {
     auto answer = talk.ask(images, said, ask);
     terminal.clear();
@@ -88,30 +104,51 @@ int chat(Options const& o, Terminal& terminal) {
       std::fwrite(piece.text.data(), 1, piece.text.size(), stdout);
       std::fflush(stdout);
     }
+    if (!o.json) std::printf("\n"), std::fflush(stdout);
     if (!o.heatmap.empty() && heatmap.width > 0) mgm::io::write_png(o.heatmap, heatmap);
-    std::string const text = answer.stripped();
-    auto const wish = read_generation_prompt(text);
+    auto const wish = answer.generation_prompt();
+    auto const odd = o.gen ? wish.notes() : std::vector<std::string>();
+    if (!o.json && o.progress != "never")
+      for (auto const& note : odd) std::fprintf(stderr, "note: %s\n", note.c_str());
+
+    int status = answer.finish() == Finish::cancelled ? 130 : 0;
+    Painted painted;
+    std::string failure;
+    auto const begun = std::chrono::steady_clock::now();
+    if (painter && wish && status == 0) {
+      try {
+        painted = painter->paint(wish.prompt);
+      } catch (mgm::Cancelled const&) {
+        status = 130, failure = "interrupted";
+      } catch (std::bad_alloc const&) {
+        status = 1, failure = "memory: the system gave no more for the picture; use a 16-bit --dtype or a smaller --size";
+      } catch (std::exception const& error) {
+        status = 1, failure = error.what();
+      }
+    }
+    double const draw_ms = 1e3 * seconds_since(begun);
+    terminal.clear();
     if (o.json) {
+      std::string notes;
+      for (auto const& note : odd) notes += (notes.empty() ? "" : ", ") + quote(note);
       auto const& t = answer.timings();
       std::printf(
           "{\"text\": %s, \"prompt_tokens\": %lld, \"image_tokens\": %lld, \"new_tokens\": %zu, \"finish\": \"%s\", \"generation_prompt\": "
-          "%s, \"image\": null, "
-          "\"path\": \"%s\", \"threads\": %d, \"timings_ms\": {\"load\": %.3f, \"encode\": %.3f, \"prefill\": %.3f, \"decode\": %.3f}}\n",
-          quote(text).c_str(), static_cast<long long>(answer.prompt_tokens()), static_cast<long long>(answer.image_tokens()),
-          answer.ids().size(), std::string(name(answer.finish())).c_str(),
-          wish.state == GenerationPrompt::State::found ? quote(wish.prompt).c_str() : "null", ctx.path().c_str(),
-          ctx.threads(), load_ms, t.encode_ms, t.prefill_ms, t.decode_ms);
-    } else {
-      std::printf("\n");
-      if (o.gen && wish.state == GenerationPrompt::State::unclosed)
-        std::fprintf(stderr, "note: the answer opens <h> and never closes it; there is no picture prompt\n");
-      if (o.gen && wish.pairs > 1) std::fprintf(stderr, "note: the answer holds %d picture prompts; the last one counts\n", wish.pairs);
+          "%s, \"image\": %s, \"notes\": [%s], \"path\": \"%s\", \"threads\": %d, \"timings_ms\": {\"load\": %.3f, \"encode\": %.3f, "
+          "\"prefill\": %.3f, \"decode\": %.3f, \"draw\": %.3f}}\n",
+          quote(answer.stripped()).c_str(), static_cast<long long>(answer.prompt_tokens()), static_cast<long long>(answer.image_tokens()),
+          answer.ids().size(), std::string(name(answer.finish())).c_str(), wish ? quote(wish.prompt).c_str() : "null",
+          painted.names.empty() ? "null" : quote(painted.names.front()).c_str(), notes.c_str(), ctx.path().c_str(), ctx.threads(), load_ms, t.encode_ms, t.prefill_ms,
+          t.decode_ms, draw_ms);
+    } else if (o.progress != "never") {
+      for (auto const& each : painted.names) std::fprintf(stderr, "note: the picture is %s\n", each.c_str());
     }
     std::fflush(stdout);
-    return answer.finish();
+    if (!failure.empty()) complain(failure);
+    return status;
   };
 
-  if (o.prompt) return one_turn(pictures, *o.prompt) == Finish::cancelled ? 130 : 0;
+  if (o.prompt) return one_turn(pictures, *o.prompt);
   bool first = true;
   bool const person = isatty(0) && !o.json;
   std::string line;

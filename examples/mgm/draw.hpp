@@ -1,15 +1,16 @@
-// `mgm draw`: a picture for a prompt, by an image generator alone.
+// Drawing with one element type: `mgm draw`, a picture for a prompt, by an image generator alone.
 #pragma once
 #include <filesystem>
 
 #include <mgm/io/png.hpp>
 #include <mgm/io/safetensors_writer.hpp>
 #include <mgm/io/tensor_file.hpp>
+#include <mgm/models/diffusion/draw_record.hpp>
 #include <mgm/models/diffusion/open_diffusion.hpp>
 
-#include "context.hpp"
 #include "generator_options.hpp"
 #include "json_out.hpp"
+#include "painter.hpp"
 
 namespace tool {
 
@@ -29,49 +30,8 @@ inline void read_latents(std::string const& path, mgm::models::DrawOptions& opti
   std::memcpy(options.latents.data(), bytes.data, options.latents.size() * sizeof(float));
 }
 
-/// WIDTHxHEIGHT in pixels.
-inline void read_size(std::string_view said, mgm::models::DrawOptions& options) {
-  auto const side = [](std::string_view digits, mgm::Size& to) {
-    auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), to);
-    return error == std::errc() && end == digits.data() + digits.size() && to > 0;
-  };
-  auto const cross = said.find('x');
-  if (cross == said.npos || !side(said.substr(0, cross), options.width) || !side(said.substr(cross + 1), options.height))
-    throw UsageError{mgm::text("--size: expected WIDTHxHEIGHT, found ", mgm::quoted(said))};
-}
-
-/// OUT.png with `more` before the ending: OUT-2.png.
-inline std::string with_suffix(std::string const& path, std::string const& more) {
-  std::filesystem::path const whole(path);
-  return (whole.parent_path() / (whole.stem().string() + more + whole.extension().string())).string();
-}
-/// The names of `count` pictures: OUT.png, OUT-2.png, OUT-3.png, …
-inline std::vector<std::string> picture_names(std::string const& path, int count) {
-  std::vector<std::string> out{path};
-  for (int i = 2; i <= count; ++i) out.push_back(with_suffix(path, mgm::text("-", i)));
-  return out;
-}
-
-/// What the command line asks of a picture. Throws UsageError for options that do not go together.
-inline mgm::models::DrawOptions draw_options(Options const& o) {
-  mgm::models::DrawOptions options{.negative = o.negative, .steps = o.steps, .guidance = o.guidance, .seed = o.seed};
-  if (!o.scheduler.empty()) options.scheduler = mgm::models::scheduler_by_name(o.scheduler);
-  if (o.karras != "auto") options.karras = o.karras == "on";
-  if (!o.size.empty()) read_size(o.size, options);
-  if (o.init.empty() && (!o.mask.empty() || o.strength)) throw UsageError{"--mask and --strength need --init, the picture to begin with"};
-  if (!o.init.empty() && !o.latents.empty()) throw UsageError{"--init and --latents exclude each other: both say what to begin with"};
-  if (!o.refiner.empty() && !o.mask.empty()) throw UsageError{"--refiner does not go with --mask"};
-  if (o.refiner.empty() && o.refiner_at) throw UsageError{"--refiner-at needs --refiner"};
-  if (o.pictures > 1 && (!o.dump.empty() || !o.latents.empty())) throw UsageError{"--images: --dump and --latents are for one picture"};
-  if (!o.init.empty()) options.init = read_picture(o, o.init);
-  if (!o.mask.empty()) options.mask = read_picture(o, o.mask);
-  if (!o.ip_image.empty()) options.picture = read_picture(o, o.ip_image), options.picture_scale = o.ip_scale;
-  options.strength = o.strength, options.tiled = o.tile == "on", options.refiner_at = o.refiner_at.value_or(0.8);
-  return options;
-}
-
 /// Collects what a run shows, to be written as safetensors.
-class DrawRecord {
+class DrawDump {
  public:
   void add(std::string const& name, std::vector<float> const& values, std::vector<mgm::Size> const& shape) {
     kept_.push_back({name, values, shape});
@@ -92,51 +52,111 @@ class DrawRecord {
 };
 
 template <class T, class Dev>
-int draw(Options const& o, Terminal& terminal) {
-  using namespace mgm::models;
-  mgm::Context<Dev> ctx(context_config<Dev>(o, terminal));
-  auto options = draw_options(o);
-  auto const names = picture_names(o.output, o.pictures);
-  for (auto const& name : names) check_writable(name);
-  if (!o.dump.empty()) check_writable(o.dump);
-  auto generator = StableDiffusion<T, Dev>::open(ctx, o.model, generator_options(o, options.init.has_value()));
-  if (!o.refiner.empty())
-    generator.refiner = std::make_shared<StableDiffusion<T, Dev> const>(StableDiffusion<T, Dev>::open(ctx, o.refiner, {.encoder = false, .tokenizer = o.tokenizer}));
-  if (!o.latents.empty()) read_latents(o.latents, options, generator.vae->config().factor());
+class FolderPainter final : public Painter {
+  using Model = mgm::models::StableDiffusion<T, Dev>;
 
-  DrawRecord record;
-  DrawTrace trace;
-  std::string name;
-  if (!o.dump.empty())
-    trace.tensor = [&](std::string const& tensor, std::vector<float> const& values, std::vector<mgm::Size> const& shape) {
-      record.add(tensor, values, shape);
-    };
-  trace.step = [&](int step, int steps) { terminal.step(step, steps); };
-  if (o.preview > 0) {
-    trace.preview_every = o.preview;
-    trace.preview = [&](int step, mgm::io::Image const& picture) {
-      mgm::io::write_png(with_suffix(name, mgm::text(".step-", step)), picture);
-    };
+ public:
+  FolderPainter(mgm::Context<Dev>& ctx, Options const& o, mgm::models::DrawOptions options, Terminal& terminal)
+      : ctx_(&ctx), o_(&o), options_(std::move(options)), terminal_(&terminal) {
+    for (auto const& name : picture_names(o.output, o.pictures)) check_writable(name);
+    if (!o.dump.empty()) check_writable(o.dump);
+    check_folder();
   }
-  auto const told = generator.tell(ctx, *o.prompt, options);
+  Painted paint(std::string const& prompt) override {
+    open();
+    DrawDump dump;
+    mgm::models::DrawTrace trace;
+    std::string name;
+    if (!o_->dump.empty())
+      trace.tensor = [&](std::string const& tensor, std::vector<float> const& values, std::vector<mgm::Size> const& shape) {
+        dump.add(tensor, values, shape);
+      };
+    trace.step = [&](int step, int steps) { terminal_->step(step, steps); };
+    if (o_->preview > 0) {
+      trace.preview_every = o_->preview;
+      trace.preview = [&](int step, mgm::io::Image const& picture) {
+        mgm::io::write_png(with_suffix(name, mgm::text(".step-", step)), picture);
+      };
+    }
+    auto const told = generator_->tell(*ctx_, prompt, options_);
+    terminal_->clear();
+    if (auto const cut = generator_->prompters.front().cut(prompt); cut > 0)
+      std::fprintf(stderr, "note: the prompt is %zu tokens longer than the text encoder reads; the rest is left out\n", cut);
+    Painted out{.names = picture_names(o_->output, o_->pictures, painted_)};
+    auto options = options_;
+    for (auto const& each : out.names) {
+      name = each;
+      auto const picture = generator_->draw(*ctx_, told, options, trace);
+      terminal_->clear();
+      mgm::io::write_png(name, picture, png_texts(record(prompt, options)));
+      out.width = picture.width, out.height = picture.height;
+      ++options.seed, ++painted_;
+    }
+    if (!o_->dump.empty()) dump.write(o_->dump);
+    return out;
+  }
+
+ private:
+  [[nodiscard]] mgm::models::GeneratorOptions parts() const { return generator_options(*o_, options_.init.has_value()); }
+  /// Whatever the configs say about the options, before memory is taken.
+  void check_folder() {
+    auto const found = mgm::models::read_generator(o_->generator, parts(), std::same_as<T, mgm::half>);
+    mgm::models::Scheduler(mgm::models::scheduler_config(found.scheduler, found.where, options_.scheduler), options_.steps);
+    mgm::Size const factor = found.vae.factor();
+    if (!o_->latents.empty()) read_latents(o_->latents, options_, factor);
+    mgm::require<mgm::ArgumentError>(options_.width % factor == 0 && options_.height % factor == 0, "--size ", mgm::quoted(o_->size),
+                                     ": this generator's pictures have sides that are multiples of ", factor);
+  }
+  void open() {
+    if (generator_) return;
+    generator_ = Model::open(*ctx_, o_->generator, parts());
+    if (!o_->refiner.empty())
+      generator_->refiner = std::make_shared<Model const>(Model::open(*ctx_, o_->refiner, {.encoder = false, .tokenizer = o_->tokenizer}));
+    terminal_->clear();
+    for (auto const& note : generator_->notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+  }
+  /// What the picture says of itself. Files are named, not where they lie.
+  mgm::models::DrawRecord record(std::string const& prompt, mgm::models::DrawOptions const& options) const {
+    auto const named = [](std::string const& path) {
+      auto whole = std::filesystem::path(path).lexically_normal();
+      return (whole.has_filename() ? whole : whole.parent_path()).filename().string();
+    };
+    mgm::models::DrawRecord out{.prompt = prompt, .options = generator_->settled(options), .model = named(o_->generator)};
+    out.more["dtype"] = o_->draw_dtype, out.more["device"] = Dev::kName;
+    if (!o_->latents.empty()) out.more["latents"] = named(o_->latents);
+    if (!o_->init.empty()) out.more["init"] = named(o_->init);
+    if (!o_->mask.empty()) out.more["mask"] = named(o_->mask);
+    for (auto const& lora : parts().loras) out.more["loras"].push_back({{"file", named(lora.path)}, {"scale", lora.scale}});
+    if (!o_->ip_adapter.empty()) out.more["ip_adapter"] = named(o_->ip_adapter), out.more["ip_scale"] = options.picture_scale;
+    if (!o_->ip_image.empty()) out.more["ip_image"] = named(o_->ip_image);
+    if (!o_->refiner.empty()) out.more["refiner"] = named(o_->refiner), out.more["refiner_at"] = options.refiner_at;
+    return out;
+  }
+
+  mgm::Context<Dev>* ctx_;
+  Options const* o_;
+  mgm::models::DrawOptions options_;
+  Terminal* terminal_;
+  std::optional<Model> generator_;
+  int painted_ = 0;
+};
+
+template <class T, class Dev>
+std::unique_ptr<Painter> make_painter_as(mgm::Context<Dev>& ctx, Options const& o, mgm::models::DrawOptions const& options,
+                                         Terminal& terminal) {
+  return std::make_unique<FolderPainter<T, Dev>>(ctx, o, options, terminal);
+}
+
+template <class T, class Dev>
+int draw(Options const& o, Terminal& terminal) {
+  mgm::Context<Dev> ctx(context_config<Dev>(o, terminal));
+  auto const painted = make_painter_as<T, Dev>(ctx, o, draw_options(o), terminal)->paint(*o.prompt);
   terminal.clear();
-  for (auto const& note : generator.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
-  if (auto const cut = generator.prompters.front().cut(*o.prompt); cut > 0)
-    std::fprintf(stderr, "note: the prompt is %zu tokens longer than the text encoder reads; the rest is left out\n", cut);
-  mgm::io::Image picture;
-  for (auto const& each : names) {
-    name = each;
-    picture = generator.draw(ctx, told, options, trace);
-    terminal.clear();
-    mgm::io::write_png(name, picture);
-    ++options.seed;
-  }
-  if (!o.dump.empty()) record.write(o.dump);
   if (o.json) {
     std::string list;
-    for (auto const& each : names) list += (list.empty() ? "" : ", ") + quote(each);
+    for (auto const& each : painted.names) list += (list.empty() ? "" : ", ") + quote(each);
     std::printf("{\"image\": %s, \"images\": [%s], \"width\": %d, \"height\": %d, \"seed\": %llu, \"path\": \"%s\", \"threads\": %d}\n",
-                quote(o.output).c_str(), list.c_str(), picture.width, picture.height, static_cast<unsigned long long>(o.seed),
+                quote(o.output).c_str(), list.c_str(), painted.width, painted.height, static_cast<unsigned long long>(o.seed),
                 ctx.path().c_str(), ctx.threads());
   }
   return 0;

@@ -1,10 +1,11 @@
-// `mgm inspect`: what a folder or a file of weights is, by its content.
+// `mgm inspect`: what a folder or a file of weights is, by its content; and how a picture was drawn that says so.
 #include <cstdio>
 #include <filesystem>
 #include <map>
 
 #include <mgm/io/sha256.hpp>
 #include <mgm/mgm.hpp>
+#include <mgm/models/diffusion/draw_record.hpp>
 
 #include "json_out.hpp"
 #include "options.hpp"
@@ -22,6 +23,7 @@ struct Finding {
   std::vector<std::string> missing, unexpected, misshaped;  ///< names
   std::vector<std::string> details;                         ///< lines for people
   std::vector<std::string> notes;
+  std::vector<mgm::io::PngText> texts;  ///< of a picture
   std::string error;  ///< why it cannot be used, on one line; empty when it can
 };
 
@@ -47,10 +49,23 @@ void check_model(Finding& f, std::string const& folder, bool vision) {
     f.sources.push_back(opened.convnext->checkpoint);
 }
 
+/// The texts of a PNG that tells how it was drawn; of any other file none.
+std::vector<mgm::io::PngText> texts_of_drawing(std::string const& path) {
+  constexpr std::string_view kSignature = "\x89PNG\r\n\x1A\n";
+  auto const file = mgm::io::MappedFile::open(path);
+  if (file->size() < 8 || file->view(0, 8).text() != kSignature) return {};
+  auto texts = mgm::io::read_png_texts(path);
+  return mgm::models::draw_record(texts, path) ? std::move(texts) : std::vector<mgm::io::PngText>();
+}
+
 /// Fills `f` as far as possible before it throws.
 void look(std::string const& path, Finding& f) {
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
+    if (f.texts = texts_of_drawing(path); !f.texts.empty()) {
+      f.format = "png";
+      return;
+    }
     f.sources.push_back(mgm::io::Checkpoint::open(path));
     f.format = f.sources[0].format();
     return;
@@ -129,6 +144,11 @@ void print_json(Finding const& f, Options const& o) {
   };
   if (f.is_model) list("missing", f.missing), list("unexpected", f.unexpected), list("misshaped", f.misshaped);
   list("notes", f.notes);
+  if (!f.texts.empty()) {
+    out += ", \"texts\": {";
+    for (auto const& t : f.texts) out += text(&t == f.texts.data() ? "" : ", ", quote(t.key), ": ", quote(t.text));
+    out += "}";
+  }
   if (!f.error.empty()) out += text(", \"error\": ", quote(f.error));
   std::printf("%s}\n", out.c_str());
 }
@@ -156,6 +176,7 @@ void print_text(Finding const& f, Options const& o) {
     for (auto const& n : f.unexpected) std::printf("unexpected  %s\n", n.c_str());
     if (f.error.empty()) std::printf("complete    every tensor that the model needs is there, in its shape\n");
   }
+  for (auto const& t : f.texts) std::printf("%-11s %s\n", t.key.c_str(), t.text.c_str());
   for (auto const& n : f.notes) std::printf("note        %s\n", n.c_str());
 }
 }  // namespace

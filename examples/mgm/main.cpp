@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <functional>
 #include <limits>
 #include <new>
 #include <system_error>
@@ -17,7 +18,7 @@
 #include <mgm/io/read_image.hpp>
 #include <mgm/simt/runtime.hpp>
 
-#include "options.hpp"
+#include "painter.hpp"
 
 namespace tool {
 
@@ -48,17 +49,24 @@ int finished(int status) {
   return 1;
 }
 
-/// An option that takes one whole decimal number from `least` to `most`, in the C locale whatever the user's.
+/// An option that takes one whole decimal number from `least` to `most`, in the C locale whatever the user's, and hands it to `take`.
+template <class Number>
+void add_number(CLI::App& app, std::string const& option, std::function<void(Number)> take, std::string const& help, Number least,
+                Number most) {
+  auto const read = [take = std::move(take), option, least, most](std::string const& said) {
+    Number n{};
+    char const* const end = said.data() + said.size();
+    auto const [stop, error] = std::from_chars(said.data(), end, n);
+    if (error != std::errc() || stop != end || !(n >= least && n <= most))
+      throw CLI::ValidationError(option, mgm::text("expected a number from ", least, " to ", most, ", found ", mgm::quoted(said)));
+    take(n);
+  };
+  app.add_option_function<std::string>(option, read, help)->type_name("NUMBER");
+}
 template <class Number>
 void add_number(CLI::App& app, std::string const& option, Number& to, std::string const& help,
                 Number least = std::numeric_limits<Number>::lowest(), Number most = std::numeric_limits<Number>::max()) {
-  auto const read = [&to, option, least, most](std::string const& said) {
-    char const* const end = said.data() + said.size();
-    auto const [stop, error] = std::from_chars(said.data(), end, to);
-    if (error != std::errc() || stop != end || !(to >= least && to <= most))
-      throw CLI::ValidationError(option, mgm::text("expected a number from ", least, " to ", most, ", found ", mgm::quoted(said)));
-  };
-  app.add_option_function<std::string>(option, read, help)->type_name("NUMBER");
+  add_number<Number>(app, option, [&to](Number n) { to = n; }, help, least, most);
 }
 
 /// An option that takes a number from 0 to 1.
@@ -101,7 +109,6 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--stop", o.stop, "a string that ends the answer; may be given several times")->allow_extra_args(false);
   app.add_option("--ocr", o.ocr, "text recognised in the picture");
   app.add_flag("--gen", o.gen, "ask for a picture");
-  app.add_option("--generator", o.generator, "folder of the image generator (not built yet)");
   app.add_option("--heatmap", o.heatmap, "PNG: where detail was taken from");
   app.add_flag("--no-mining", o.no_mining, "the mining term is zero");
   app.add_flag("--blur-aux", o.blur_aux, "the high-resolution picture holds no more than the low-resolution one");
@@ -135,13 +142,12 @@ void add_generator_parts(CLI::App& app, Options& o) {
   add_number(app, "--ip-scale", o.ip_scale, "how strongly it acts", -100.0, 100.0);
 }
 
-void add_draw_options(CLI::App& app, Options& o) {
-  app.add_option("GENERATOR", o.model, "a diffusers folder of the Stable Diffusion family, or one original checkpoint")->required();
-  app.add_option("--prompt", o.prompt, "what to draw")->required();
-  app.add_option("-o,--output", o.output, "PNG to write")->required();
+/// What a drawing can be asked for, by `draw` and by `chat`.
+void add_drawing_options(CLI::App& app, Options& o) {
   app.add_option("--negative", o.negative, "what not to draw; absent and empty differ for SDXL");
   add_number(app, "--steps", o.steps, "of the scheduler", 1, 100000);
-  app.add_option_function<double>("--guidance", [&o](double const& g) { o.guidance = g; }, "how strictly the prompt is followed; 5 for SDXL, 7.5 for SD");
+  add_number<double>(app, "--guidance", [&o](double g) { o.guidance = g; }, "how strictly the prompt is followed; 5 for SDXL, 7.5 for SD",
+                     -1e6, 1e6);
   app.add_option("--size", o.size, "WIDTHxHEIGHT in pixels");
   app.add_option("--scheduler", o.scheduler, "euler, euler_a, ddim, dpmpp_2m, lcm or pndm; the folder's own without")
       ->check(CLI::IsMember({"euler", "euler_a", "ddim", "dpmpp_2m", "lcm", "pndm"}));
@@ -155,10 +161,26 @@ void add_draw_options(CLI::App& app, Options& o) {
   add_number(app, "--images", o.pictures, "so many pictures, from seeds S, S + 1, ...: OUT.png, OUT-2.png, OUT-3.png, ...", 1, 10000);
   add_number(app, "--preview", o.preview, "every so many steps a glance at the picture, a pixel for 8 x 8: OUT.step-N.png", 1, 100000);
   app.add_option("--tile", o.tile, "on: the autoencoder works on tiles, in less memory; off")->check(CLI::IsMember({"on", "off"}));
-  app.add_option("--exif", o.exif, "of --init and --mask: apply or ignore")->check(CLI::IsMember({"apply", "ignore"}));
   app.add_option("--dump", o.dump, "safetensors to write: embeddings, latents and predictions of every step");
   add_generator_parts(app, o);
+}
+void add_draw_options(CLI::App& app, Options& o) {
+  app.add_option("GENERATOR", o.generator, "a diffusers folder of the Stable Diffusion family, or one original checkpoint")->required();
+  app.add_option("--prompt", o.prompt, "what to draw")->required();
+  app.add_option("-o,--output", o.output, "PNG to write")->required();
+  app.add_option("--exif", o.exif, "of --init and --mask: apply or ignore")->check(CLI::IsMember({"apply", "ignore"}));
+  add_drawing_options(app, o);
   app.get_option("--ip-adapter")->needs("--ip-image");
+}
+/// A generator for the pictures that answers ask for. How to draw says nothing without one.
+void add_generator_options(CLI::App& app, Options& o) {
+  auto* const output = app.get_option("--output");
+  auto* const generator = app.add_option("--generator", o.generator, "a folder or file as of draw, that paints what the answer asks for, into -o");
+  generator->needs(app.get_option("--gen"))->needs(output), output->needs(generator);
+  auto const before = app.get_options().size();
+  add_drawing_options(app, o);
+  auto const all = app.get_options();
+  for (std::size_t i = before; i < all.size(); ++i) all[i]->needs(generator);
 }
 
 #if !defined(MGM_TOOL_SMALL)
@@ -172,9 +194,9 @@ std::string stored_dtype(Options const& o) {
 template <class Dev>
 int run_model(Options const& o, Terminal& terminal) {
   auto const run_as = [&]<class T>(T) {
-    if constexpr (!std::same_as<Dev, mgm::Cuda>)
+    if constexpr (kDraws<Dev>)
       if (o.command == "draw") return draw<T, Dev>(o, terminal);
-    mgm::require<mgm::DeviceError>(o.command != "draw", "--device ", Dev::kName, ": drawing is built for cpu and simt only");
+    if (o.command == "draw") check_draws<Dev>();
     return o.command == "dump" ? dump<T, Dev>(o, terminal) : o.command == "eval" ? eval<T, Dev>(o, terminal) : chat<T, Dev>(o, terminal);
   };
   return o.dtype == "bf16" ? run_as(mgm::bf16()) : o.dtype == "f16" ? run_as(mgm::half()) : run_as(float());
@@ -190,8 +212,6 @@ int run(Options& o, Terminal& terminal) {
   mgm::require<mgm::ArgumentError>(o.weights == "native", "--weights ", mgm::quoted(o.weights), ": this build has native");
   if (o.command == "tokenize") return tokenize(o);
   if (o.command == "inspect") return inspect(o);
-  mgm::require<mgm::ArgumentError>(o.generator.empty(),
-                                   "--generator: drawing is not built yet; without it the answer's picture prompt is printed");
   interrupted_terminal = &terminal;
 #if defined(MGM_TOOL_SMALL)
   mgm::require<mgm::ArgumentError>((o.device == "auto" || o.device == "cpu") && (o.dtype.empty() || o.dtype == "bf16") && o.command != "draw",
@@ -200,6 +220,7 @@ int run(Options& o, Terminal& terminal) {
          : o.command == "eval" ? eval<mgm::bf16, mgm::Cpu>(o, terminal)
                                : chat<mgm::bf16, mgm::Cpu>(o, terminal);
 #else
+  o.draw_dtype = o.dtype.empty() ? "f32" : o.dtype;
   if (o.dtype.empty()) o.dtype = o.command == "chat" ? stored_dtype(o) : "f32";
 #if defined(MGM_TOOL_CUDA)
   if (cuda || (o.device == "auto" && o.isa.empty() && mgm::simt::device_count() > 0)) return run_model<mgm::Cuda>(o, terminal);
@@ -257,6 +278,7 @@ int main(int argc, char** argv) {
   tool::add_eval_options(*eval, o);
   tool::add_draw_options(*draw, o);
   for (auto* sub : {chat, dump}) tool::add_model_options(*sub, o);
+  tool::add_generator_options(*chat, o);
   dump->get_option("--prompt")->required();
   dump->get_option("--output")->required();
   tokenize->add_option("MODEL", o.model, "a folder with tokenizer files")->required();

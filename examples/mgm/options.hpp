@@ -28,12 +28,13 @@ struct Options {
   int top_k = 50;
   std::int64_t max_new_tokens = 512;
   std::vector<std::string> stop;
-  std::string ocr, generator, heatmap;
+  std::string ocr, heatmap;
   bool gen = false, no_mining = false, blur_aux = false;
   // eval
   std::string data, image_folder, turn = "last", answer_prefix;
   bool show = false;
-  // draw
+  // drawing: `draw`, and `chat` with a generator
+  std::string generator, draw_dtype;
   std::optional<std::string> negative;
   std::optional<double> guidance;
   int steps = 50;

@@ -32,6 +32,8 @@ inline constexpr char const* kDrawJsonKey = "mgm";
   if (r.options.width > 0 && r.options.height > 0) out["width"] = r.options.width, out["height"] = r.options.height;
   if (r.options.scheduler) out["scheduler"] = kSchedulerNames[static_cast<int>(*r.options.scheduler)];
   if (r.options.karras) out["karras"] = *r.options.karras;
+  if (r.options.strength) out["strength"] = *r.options.strength;
+  if (r.options.tiled) out["tiled"] = true;
   if (!r.model.empty()) out["model"] = r.model;
   return out;
 }
@@ -49,6 +51,7 @@ inline constexpr char const* kDrawJsonKey = "mgm";
   if (o.guidance) said += text(", CFG scale: ", *o.guidance);
   said += text(", Seed: ", o.seed);
   if (o.width > 0 && o.height > 0) said += text(", Size: ", o.width, "x", o.height);
+  if (o.strength) said += text(", Denoising strength: ", *o.strength);
   if (!r.model.empty()) said += ", Model: " + r.model;
   said += text(", Version: mgm ", kVersion);
   return {{kDrawTextKey, std::move(said)}, {kDrawJsonKey, to_json(r).dump(-1, ' ', true, io::Json::error_handler_t::replace)}};
@@ -69,9 +72,11 @@ inline constexpr char const* kDrawJsonKey = "mgm";
     o.width = io::get_or(json, "width", Size{0}, where), o.height = io::get_or(json, "height", Size{0}, where);
     if (io::find_key(json, "scheduler", where)) o.scheduler = scheduler_by_name(io::get<std::string>(json, "scheduler", where));
     if (io::find_key(json, "karras", where)) o.karras = io::get<bool>(json, "karras", where);
+    if (io::find_key(json, "strength", where)) o.strength = io::get<double>(json, "strength", where);
+    o.tiled = io::get_or(json, "tiled", false, where);
     r.model = io::get_or<std::string>(json, "model", "", where);
-    for (char const* key :
-         {"prompt", "seed", "steps", "version", "negative_prompt", "guidance", "width", "height", "scheduler", "karras", "model"})
+    for (char const* key : {"prompt", "seed", "steps", "version", "negative_prompt", "guidance", "width", "height", "scheduler", "karras",
+                            "strength", "tiled", "model"})
       json.erase(key);
     r.more = std::move(json);
     return r;

@@ -46,6 +46,21 @@ class StableDiffusion {
 
   [[nodiscard]] bool is_xl() const { return unet->config().added > 0; }
 
+  /// `options` with everything filled in that the folder decides: size, guidance, method and its levels, strength. They draw the same
+  /// picture. Throws ArgumentError for a size or steps that cannot be, ConfigError for a method that the folder cannot be used with.
+  [[nodiscard]] DrawOptions settled(DrawOptions options) const {
+    Frame const f = frame(options);
+    auto const config = Scheduler(scheduler_for(options), options.steps, begins_at(options)).config();
+    options.width = f.width, options.height = f.height;
+    options.scheduler = config.kind, options.karras = config.karras;
+    options.guidance = guidance_of(options);
+    if (options.init) options.strength = strength_of(options);
+    return options;
+  }
+  /// As an ImageGenerator.
+  [[nodiscard]] io::Image operator()(Context<Dev>& ctx, std::string_view prompt, DrawOptions const& options) const {
+    return draw(ctx, prompt, options);
+  }
   /// A picture for a prompt. Throws ArgumentError for sizes, steps and shares that cannot be, NumericalError when the result is no picture,
   /// Cancelled.
   [[nodiscard]] io::Image draw(Context<Dev>& ctx, std::string_view prompt, DrawOptions const& options = {},
@@ -135,6 +150,9 @@ class StableDiffusion {
     require<ArgumentError>(run >= 1, "draw: a strength of ", strength, " leaves none of ", options.steps, " steps");
     return options.steps - run;
   }
+  [[nodiscard]] double guidance_of(DrawOptions const& options) const {
+    return options.guidance.value_or(is_xl() && !options.mask ? 5.0 : 7.5);
+  }
   [[nodiscard]] double strength_of(DrawOptions const& options) const {
     return options.strength.value_or(options.mask ? (is_xl() ? 0.9999 : 1.0) : is_xl() ? 0.3 : 0.8);
   }
@@ -158,7 +176,7 @@ class StableDiffusion {
                                               Frame const& f) const {
     auto const& net = unet->config();
     Conditions<T, Dev> out;
-    out.guidance = options.guidance.value_or(is_xl() && !options.mask ? 5.0 : 7.5);
+    out.guidance = guidance_of(options);
     require<ArgumentError>(std::isfinite(out.guidance), "draw: the guidance must be a number, found ", out.guidance);
     ctx.begin(Stage::encode, 2);
     out.positive = encode_prompt<T, Dev>(ctx, prompters, net, prompt, options.plain);
