@@ -136,7 +136,7 @@ TEST(DrawRefuses, ValuesThatCannotBe) {
   expect_refused({"--steps", "0"}, 2, "--steps");
   expect_refused({"--steps", "1000000"}, 2, "--steps");
   expect_refused({"--steps", "1001"}, 1, "1 to 1000");
-  expect_refused({"--guidance", "nan"}, 1, "guidance");
+  expect_refused({"--guidance", "nan"}, 2, "guidance");
   expect_refused({"--scheduler", "heun"}, 2, "heun");
   expect_refused({"--scheduler", "lcm", "--steps", "51"}, 1, "at most the 50");
   expect_refused({"--scheduler", "ddim", "--karras", "on"}, 1, "ddim has none; euler and dpmpp_2m have");
