@@ -54,8 +54,8 @@ TEST(DrawDeterminism, ThreadsGiveTheSameBytes) {
   }
 }
 
-// 16-bit types: the autoencoder stays in f32 for f16. bf16's 2^-8 through some sixty layers is a few per cent; pictures that have nothing
-// to do with each other are 70 levels apart.
+// 16-bit types: the autoencoder stays in f32 for f16. The bound is coarse, not derived: it finds a wrong layer, not a lost bit, and stands
+// well below the 70 or so levels that pictures are apart which have nothing to do with each other.
 TEST(DrawTypes, SixteenBitsComeNear) {
   for (std::string const dtype : {"bf16", "f16"}) {
     support::TempDir const scratch;
