@@ -10,7 +10,7 @@
 #include <mgm/core/executor.hpp>
 #include <mgm/core/view.hpp>
 
-namespace {
+namespace core_test {
 using namespace mgm;
 
 TEST(Error, SaysWhatWithoutALocale) {
@@ -119,4 +119,4 @@ TEST(Executor, RunsEachTaskOnceWithoutThreads) {
   Executor{nullptr, Isa::portable}.parallel(5, [&](Size i) { ++ran[i]; });
   for (int const n : ran) EXPECT_EQ(n, 1);
 }
-}  // namespace
+}  // namespace core_test

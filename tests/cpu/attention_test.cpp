@@ -6,7 +6,7 @@
 #include <mgm/mem/thread_pool.hpp>
 #include <support/reference.hpp>
 
-namespace {
+namespace attention_test {
 using namespace mgm;
 using support::Guarded;
 using support::Numbers;
@@ -99,4 +99,4 @@ TEST(Attention, BitsDoNotDependOnThreads) {
     }
 }
 
-}  // namespace
+}  // namespace attention_test

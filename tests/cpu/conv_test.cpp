@@ -6,7 +6,7 @@
 #include <mgm/mem/thread_pool.hpp>
 #include <support/reference_conv.hpp>
 
-namespace {
+namespace conv_test {
 using namespace mgm;
 using support::ConvCase;
 using support::Guarded;
@@ -129,4 +129,4 @@ TEST(Conv, BitsDependNeitherOnThreadsNorOnBands) {
     }
 }
 
-}  // namespace
+}  // namespace conv_test

@@ -2,7 +2,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace depthwise_test {
 
 using namespace mgm;
 
@@ -84,4 +84,4 @@ TEST(DepthwiseStrides, ReadsAndWritesOnlyItsChannels) {
   }
 }
 
-}  // namespace
+}  // namespace depthwise_test

@@ -2,7 +2,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace elementwise_test {
 
 using namespace mgm;
 
@@ -100,4 +100,4 @@ TEST(ElementwiseStrides, PartsOfLargerTensors) {
   }
 }
 
-}  // namespace
+}  // namespace elementwise_test

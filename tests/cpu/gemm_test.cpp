@@ -7,7 +7,7 @@
 #include <mgm/mem/thread_pool.hpp>
 #include <support/reference.hpp>
 
-namespace {
+namespace gemm_test {
 using namespace mgm;
 using support::Guarded;
 using support::Numbers;
@@ -71,6 +71,8 @@ void expect_near(bool transposed) {
       auto const dense = [&] { return numbers.uniform(); };
       Guarded<T, 2> a({s.m, s.k}), w(weight_extents(transposed, s)), factor({s.m, s.n}), residual({s.m, s.n}), out({s.m, s.n});
       Guarded<T, 1> bias({s.n}), scale({s.n});
+      Guarded<float, 2> moments({s.m, 2}), columns({2, s.n});
+      moments.fill(dense), columns.fill(dense);
       a.fill(dense), w.fill(dense), factor.fill(dense), residual.fill(dense), bias.fill(dense), scale.fill(dense);
       ++variant;
       Epilogue<T, Cpu> e;
@@ -80,6 +82,8 @@ void expect_near(bool transposed) {
       if (variant % 4) e.scale = scale.view();
       if (variant % 3 != 1) e.factor = factor.view();
       if (variant % 4 != 2) e.residual = residual.view();
+      bool const normed = variant % 5 == 2;
+      if (normed) e.norm = {moments.view(), columns.view()};
       Guarded<T, 2> const &ca = a, &cw = w;
       run<T, T>({nullptr, isa}, transposed, ca.view(), cw.view(), e, out.view());
       EXPECT_TRUE(out.intact());
@@ -87,7 +91,7 @@ void expect_near(bool transposed) {
       for (Size m = 0; m < s.m; ++m)
         for (Size n = 0; n < s.n; ++n) {
           support::Sum const sum = support::product<T>(ca.view(), cw.view(), transposed, m, n);
-          double const want = support::finish<T>(sum.value, m, n, e), size = sum.size + 3;
+          double const want = support::finish<T>(sum.value, m, n, e), size = sum.size + (normed ? 6 : 3);
           double const bound = 1.2 * 4 * std::sqrt(double(s.k) + 1) * 0x1p-24 * size + 1e-6 * size + support::kRoundoff<T> * (std::abs(want) + 1e-3);
           double const error = std::abs(double(float(out.view()(m, n))) - want);
           worst = error <= bound * 1e9 ? std::max(worst, error / bound) : INFINITY;  // NaN too
@@ -162,4 +166,4 @@ TEST(Gemm, NanStaysInItsRow) {
     }
 }
 
-}  // namespace
+}  // namespace gemm_test

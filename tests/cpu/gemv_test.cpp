@@ -6,7 +6,7 @@
 #include <mgm/mem/thread_pool.hpp>
 #include <support/reference.hpp>
 
-namespace {
+namespace gemv_test {
 using namespace mgm;
 using support::Guarded;
 using support::Numbers;
@@ -53,4 +53,4 @@ TEST(Gemv, BitsDependOnTheRowAlone) {
   }
 }
 
-}  // namespace
+}  // namespace gemv_test

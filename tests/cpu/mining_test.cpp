@@ -4,7 +4,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace mining_test {
 
 using namespace mgm;
 using support::Data;
@@ -204,4 +204,4 @@ TEST(Mining, ResizedTwiceIsTheTwoResizes) {
     }
 }
 
-}  // namespace
+}  // namespace mining_test

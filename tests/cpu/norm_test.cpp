@@ -2,7 +2,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace norm_test {
 
 using namespace mgm;
 
@@ -94,4 +94,4 @@ TEST(NormStrides, RowsMayLieApart) {
   }
 }
 
-}  // namespace
+}  // namespace norm_test

@@ -2,7 +2,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace patches_test {
 
 using namespace mgm;
 
@@ -29,4 +29,4 @@ TEST(Patches, ReadingOrderAndFlooredSides) {
   }
 }
 
-}  // namespace
+}  // namespace patches_test

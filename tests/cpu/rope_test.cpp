@@ -2,7 +2,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace rope_test {
 
 using namespace mgm;
 
@@ -55,4 +55,4 @@ TEST(RopeStrides, TurnsOnlyTheHeadsGiven) {
       for (Size i = 0; i < 8; ++i) EXPECT_EQ(x.view()(t, h, i) != before.view()(t, h, i), h == 1 || h == 2) << t << h << i;
 }
 
-}  // namespace
+}  // namespace rope_test

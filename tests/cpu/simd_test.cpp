@@ -10,7 +10,7 @@
 #define MGM_SIMD_SOURCE <cpu/simd_cases.inl>
 #include <mgm/cpu/simd/foreach_isa.hpp>
 
-namespace {
+namespace simd_test {
 using namespace mgm;
 constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
 
@@ -144,4 +144,4 @@ TEST(Simd, SumsPeaksAndTransposes) {
   }
 }
 
-}  // namespace
+}  // namespace simd_test

@@ -2,7 +2,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace softmax_test {
 
 using namespace mgm;
 
@@ -54,4 +54,4 @@ TEST(Argmax, LowestIndexOnTiesAndNeverNaN) {
   EXPECT_EQ(cpu::argmax(std::vector{0.f, inf, inf}.data(), 3), 1);
 }
 
-}  // namespace
+}  // namespace softmax_test

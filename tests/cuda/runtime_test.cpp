@@ -18,7 +18,7 @@
 
 #include "fake_cudart.hpp"
 
-namespace {
+namespace runtime_test {
 
 using namespace mgm;
 using fake::cudart;
@@ -336,4 +336,4 @@ TEST_F(Runtime, EveryCallMayFail) {
   std::printf("%d failures of %d calls, %d told\n", 6 * calls, calls, refused);
 }
 
-}  // namespace
+}  // namespace runtime_test

@@ -7,7 +7,7 @@
 
 #include "hw/probe.hpp"
 
-namespace {
+namespace async_copy_test {
 
 using namespace mgm;
 using hw::Dev;
@@ -71,4 +71,4 @@ TEST(Probe5, AsyncCopyWithZeroFill) {
   });
 }
 
-}  // namespace
+}  // namespace async_copy_test

@@ -6,7 +6,7 @@
 
 #include "hw/probe.hpp"
 
-namespace {
+namespace barrier_test {
 
 using namespace mgm;
 using hw::Dev;
@@ -51,4 +51,4 @@ TEST(Probe2, BlockAndNamedBarriers) {
   });
 }
 
-}  // namespace
+}  // namespace barrier_test

@@ -7,7 +7,7 @@
 
 #include "hw/probe.hpp"
 
-namespace {
+namespace ldmatrix_test {
 
 using namespace mgm;
 using hw::Dev;
@@ -67,4 +67,4 @@ TEST(Probe3, Ldmatrix) {
   });
 }
 
-}  // namespace
+}  // namespace ldmatrix_test

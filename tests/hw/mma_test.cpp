@@ -5,7 +5,7 @@
 
 #include "hw/probe.hpp"
 
-namespace {
+namespace mma_test {
 
 using namespace mgm;
 using hw::Dev;
@@ -76,4 +76,4 @@ TEST(Probe4, Mma) {
   });
 }
 
-}  // namespace
+}  // namespace mma_test

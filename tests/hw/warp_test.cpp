@@ -5,7 +5,7 @@
 
 #include "hw/probe.hpp"
 
-namespace {
+namespace warp_test {
 
 using namespace mgm;
 using hw::Dev;
@@ -54,4 +54,4 @@ TEST(Probe1, ShuffleAndVote) {
   });
 }
 
-}  // namespace
+}  // namespace warp_test

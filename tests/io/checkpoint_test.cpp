@@ -6,7 +6,7 @@
 #include <mgm/io/safetensors_writer.hpp>
 #include <support/files.hpp>
 
-namespace {
+namespace checkpoint_test {
 using namespace mgm;
 using io::Checkpoint;
 using support::expect_refused, support::TempDir;
@@ -185,4 +185,4 @@ TEST(LoadReport, ListsAllAndSuggestsTheNearest) {
   expect_refused([&] { many.require_ok("folder"); }, Code::file, "and 980 more)");
 }
 
-}  // namespace
+}  // namespace checkpoint_test

@@ -8,7 +8,7 @@
 #include <mgm/io/safetensors_writer.hpp>
 #include <support/files.hpp>
 
-namespace {
+namespace convert_test {
 using namespace mgm;
 using support::expect_refused, support::TempDir;
 
@@ -106,4 +106,4 @@ TEST(Convert, BlocksJoinWithoutASeam) {
   EXPECT_EQ(wrong, 0);
 }
 
-}  // namespace
+}  // namespace convert_test

@@ -2,7 +2,7 @@
 #include <mgm/io/exif.hpp>
 #include <support/images.hpp>
 
-namespace {
+namespace exif_test {
 using namespace mgm;
 using support::be;
 
@@ -112,4 +112,4 @@ TEST(Exif, TurningTwiceTheOtherWayGivesThePictureBack) {
   }
 }
 
-}  // namespace
+}  // namespace exif_test

@@ -9,7 +9,7 @@
 #include <mgm/io/sha256.hpp>
 #include <support/files.hpp>
 
-namespace {
+namespace file_test {
 using namespace mgm;
 using support::expect_refused, support::slurp, support::TempDir;
 
@@ -156,4 +156,4 @@ TEST(Sha256, KnownDigests) {  // FIPS 180-4's examples, and the lengths around a
   }
 }
 
-}  // namespace
+}  // namespace file_test

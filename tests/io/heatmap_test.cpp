@@ -4,7 +4,7 @@
 #include <mgm/io/heatmap.hpp>
 #include <support/images.hpp>
 
-namespace {
+namespace heatmap_test {
 using namespace mgm;
 using io::Image;
 using support::expect_refused;
@@ -112,4 +112,4 @@ TEST(Heatmap, RefusesWhatIsNoMap) {
   expect_refused([&] { io::draw_heatmap(io::PixelView(line.data(), 10000, 1), grid_of(values, 2)); }, Code::limit, "8192");
 }
 
-}  // namespace
+}  // namespace heatmap_test

@@ -2,7 +2,7 @@
 #include <mgm/io/image.hpp>
 #include <support/images.hpp>
 
-namespace {
+namespace image_test {
 using namespace mgm;
 using io::Image, io::PixelFormat, io::PixelView;
 using support::expect_refused;
@@ -49,4 +49,4 @@ TEST(PixelView, FormatsBecomeRgb) {
   EXPECT_EQ(convert(PixelFormat::grey), (std::vector<int>{1, 1, 1, 2, 2, 2}));
 }
 
-}  // namespace
+}  // namespace image_test

@@ -2,7 +2,7 @@
 #include <mgm/io/read_image.hpp>
 #include <support/images.hpp>
 
-namespace {
+namespace jpeg_test {
 using namespace mgm;
 using io::Exif, io::Image, io::ReadOptions;
 using support::bytes_of, support::expect_refused, support::jpeg_file, support::jpeg_segments, support::JpegSegment, support::slurp;
@@ -172,4 +172,4 @@ TEST(Jpeg, AfterARefusalTheNextFileIsRead) {
   }
 }
 
-}  // namespace
+}  // namespace jpeg_test

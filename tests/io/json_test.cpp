@@ -6,7 +6,7 @@
 
 #include <support/files.hpp>
 
-namespace {
+namespace json_test {
 using namespace mgm;
 using io::get, io::get_or, io::parse_json;
 using support::expect_refused;
@@ -117,4 +117,4 @@ TEST(Json, GettersSayKeyExpectedAndFound) {
   expect_refused([&] { (void)get<int>(json["list"], "n", "c"); }, Code::config, "expected an object with key 'n', found an array of 4");
 }
 
-}  // namespace
+}  // namespace json_test

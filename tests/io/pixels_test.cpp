@@ -6,7 +6,7 @@
 #include <mgm/io/sha256.hpp>
 #include <support/images.hpp>
 
-namespace {
+namespace pixels_test {
 using namespace mgm;
 using io::Aspect, io::Image, io::Pixels, io::PixelsConfig;
 
@@ -152,4 +152,4 @@ TEST(Pixels, RefusesConfigurationsThatMakeNoSense) {
                  Code::limit, "pad instead");
 }
 
-}  // namespace
+}  // namespace pixels_test

@@ -2,7 +2,7 @@
 #include <mgm/io/read_image.hpp>
 #include <support/images.hpp>
 
-namespace {
+namespace png_test {
 using namespace mgm;
 using io::Exif, io::Image, io::ReadOptions;
 using namespace std::string_literals;
@@ -222,4 +222,4 @@ TEST(PngText, ReadsWhatOthersWrite) {
         Code::argument, "a key has 1 to 79", key);
   EXPECT_EQ(folder.count(), 0u);
 }
-}  // namespace
+}  // namespace png_test

@@ -3,7 +3,7 @@
 #include <mgm/io/sha256.hpp>
 #include <support/images.hpp>
 
-namespace {
+namespace resize_test {
 using namespace mgm;
 using io::Image, io::PixelFormat, io::PixelView, io::ResizePlan;
 
@@ -138,4 +138,4 @@ TEST(Resize, RefusesWhatDoesNotFit) {
   expect_refused([&] { io::resize_bicubic(p, ResizePlan{1 << 23, 4, 0, 0, {}, 8, 8, 0, 0, 8, 8}); }, Code::limit, "2^22");
 }
 
-}  // namespace
+}  // namespace resize_test

@@ -8,7 +8,7 @@
 #include <mgm/io/tensor_file.hpp>
 #include <support/files.hpp>
 
-namespace {
+namespace safetensors_test {
 using namespace mgm;
 using support::expect_refused, support::le, support::TempDir;
 
@@ -235,4 +235,4 @@ TEST(Safetensors, OtherThingsSavedAsWeightsAreNamed) {
   EXPECT_EQ(io::TensorFile::open(dir.write("model.bin", safetensors(kGood, 8)))->format(), "safetensors");  // content decides
 }
 
-}  // namespace
+}  // namespace safetensors_test

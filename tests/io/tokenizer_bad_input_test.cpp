@@ -9,7 +9,7 @@
 
 #include <mgm/io/tokenizer.hpp>
 
-namespace {
+namespace tokenizer_bad_input_test {
 namespace fs = std::filesystem;
 using mgm::io::Json;
 using mgm::io::Tokenizer;
@@ -434,4 +434,4 @@ TEST(TokenizerBadInput, Folders) {
   fs::create_directory(empty.path / "tokenizer.model");
   expect_refused(empty, "tokenizer.model", "a folder of that name");
 }
-}  // namespace
+}  // namespace tokenizer_bad_input_test

@@ -5,7 +5,7 @@
 
 #include <mgm/io/tokenizer.hpp>
 
-namespace {
+namespace tokenizer_cases_test {
 using mgm::io::Json;
 using mgm::io::Part;
 using mgm::io::Prefer;
@@ -175,4 +175,4 @@ TEST(Tokenizer, WorkGrowsAsTheTextDoes) {
     EXPECT_LE(work[1], 2 * work[0] + 100) << unit;
   }
 }
-}  // namespace
+}  // namespace tokenizer_cases_test

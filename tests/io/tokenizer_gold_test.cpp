@@ -9,7 +9,7 @@
 
 #include "support/files.hpp"
 
-namespace {
+namespace tokenizer_gold_test {
 namespace fs = std::filesystem;
 using mgm::io::Tokenizer;
 
@@ -121,4 +121,4 @@ TEST(TokenizerGold, Stories) {
   EXPECT_EQ(ids, (std::vector{1, 403, 407, 261, 378}));
   EXPECT_EQ(tokenizer.decode(ids, {.skip_special = true}), "Once upon a time");
 }
-}  // namespace
+}  // namespace tokenizer_gold_test

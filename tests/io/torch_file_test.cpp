@@ -10,7 +10,7 @@
 #include <support/files.hpp>
 #include <support/torch_bytes.hpp>
 
-namespace {
+namespace torch_file_test {
 using namespace mgm;
 using support::expect_refused, support::le, support::TempDir;
 using namespace std::string_literals;
@@ -385,4 +385,4 @@ TEST(TorchFile, FilesOfPyTorchReadAsTorchReadsThem) {
   EXPECT_EQ(formats.size(), 3u);
 }
 
-}  // namespace
+}  // namespace torch_file_test

@@ -4,7 +4,7 @@
 #include "kernels/attention_cases.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace attention_decode_test {
 
 using namespace mgm;
 using support::AttentionCase;
@@ -152,4 +152,4 @@ TEST(AttentionDecodeSplits, AreThoseOfTheTraits) {
             kernels::attention_cost(1, 128, 2, 1, 64, true, 2));  // one split: no states
 }
 
-}  // namespace
+}  // namespace attention_decode_test

@@ -3,7 +3,7 @@
 
 #include "kernels/attention_cases.hpp"
 
-namespace {
+namespace attention_forms_test {
 
 using namespace mgm;
 using kernels::AttentionForm;
@@ -149,4 +149,4 @@ TEST(AttentionForms, WaitForNoBank) {
 }
 #endif
 
-}  // namespace
+}  // namespace attention_forms_test

@@ -6,7 +6,7 @@
 #include "kernels/attention_cases.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace attention_mma_test {
 
 using namespace mgm;
 using support::AttentionCase;
@@ -145,4 +145,4 @@ TEST(AttentionMmaArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace attention_mma_test

@@ -6,7 +6,7 @@
 #include "kernels/attention_cases.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace attention_test {
 
 using namespace mgm;
 using support::AttentionCase;
@@ -182,4 +182,4 @@ TEST(AttentionCost, CountsPairsSeen) {
   EXPECT_EQ(kernels::attention_cost(2, 3, 4, 2, 8, true, 2).flops, 4 * 5 * 4 * 8);
 }
 
-}  // namespace
+}  // namespace attention_test

@@ -5,7 +5,7 @@
 #include "support/reference_conv.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace conv_test {
 
 using namespace mgm;
 using support::ConvCase;
@@ -121,4 +121,4 @@ TEST(ConvArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace conv_test

@@ -9,7 +9,7 @@
 #include "support/reference_vision.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace depthwise_test {
 
 using namespace mgm;
 using support::Dev;
@@ -188,4 +188,4 @@ TEST(DepthwiseNormArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace depthwise_test

@@ -9,7 +9,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace diffusion_test {
 
 using namespace mgm;
 using support::Dev;
@@ -208,4 +208,4 @@ TEST(DiffusionArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace diffusion_test

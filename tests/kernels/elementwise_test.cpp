@@ -8,7 +8,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace elementwise_test {
 
 using namespace mgm;
 using support::Dev;
@@ -183,4 +183,4 @@ TEST(ElementwiseCost, CountsBytesOnce) {
   EXPECT_EQ(kernels::fill_cost(3, 5, 2), (Cost{30, 0}));
 }
 
-}  // namespace
+}  // namespace elementwise_test

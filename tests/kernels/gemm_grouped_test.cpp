@@ -8,7 +8,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace gemm_grouped_test {
 
 using namespace mgm;
 using support::Dev;
@@ -140,4 +140,4 @@ TEST(GemmGroupedArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace gemm_grouped_test

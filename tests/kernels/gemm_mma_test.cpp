@@ -8,7 +8,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace gemm_mma_test {
 
 using namespace mgm;
 using support::Dev;
@@ -222,4 +222,4 @@ TEST(GemmMmaArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace gemm_mma_test

@@ -8,7 +8,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace gemm_skinny_test {
 
 using namespace mgm;
 using support::Dev;
@@ -179,4 +179,4 @@ TYPED_TEST(GemmSkinny, IsTakenByTheProductOfLayersWhereItFits) {
   });
 }
 
-}  // namespace
+}  // namespace gemm_skinny_test

@@ -5,7 +5,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace gemm_test {
 
 using namespace mgm;
 using support::Dev;
@@ -98,4 +98,4 @@ TEST(GemmArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace gemm_test

@@ -11,7 +11,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace gemv_quantised_test {
 
 using namespace mgm;
 using support::Dev;
@@ -184,4 +184,4 @@ TEST(GemvQuantisedArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace gemv_quantised_test

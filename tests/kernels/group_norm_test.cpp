@@ -6,7 +6,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace group_norm_test {
 
 using namespace mgm;
 using support::Dev;
@@ -114,4 +114,4 @@ TEST(GroupNormArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace group_norm_test

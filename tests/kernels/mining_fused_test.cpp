@@ -4,7 +4,7 @@
 
 #include "kernels/mining_case.hpp"
 
-namespace {
+namespace mining_fused_test {
 
 using namespace mgm;
 using support::Dev;
@@ -251,4 +251,4 @@ TEST(MiningFusedArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace mining_fused_test

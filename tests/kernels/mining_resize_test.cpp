@@ -7,7 +7,7 @@
 #include "support/reference_vision.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace mining_resize_test {
 
 using namespace mgm;
 using support::Dev;
@@ -74,4 +74,4 @@ TEST(MiningResizeArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace mining_resize_test

@@ -5,7 +5,7 @@
 #include "kernels/mining_case.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace mining_test {
 
 using namespace mgm;
 using support::Dev;
@@ -355,4 +355,4 @@ TEST(MiningArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace mining_test

@@ -7,7 +7,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace mixture_test {
 
 using namespace mgm;
 using support::Dev;
@@ -236,4 +236,4 @@ TEST(MixtureCost, CountsWeightsOncePerChoice) {
   EXPECT_EQ(kernels::mixture_combine_cost(3, 2, 8, 2), (Cost{3 * (64 + 16), 120}));
 }
 
-}  // namespace
+}  // namespace mixture_test

@@ -7,7 +7,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace norm_patches_test {
 
 using namespace mgm;
 using support::Dev;
@@ -107,4 +107,4 @@ TEST(NormPatchesArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace norm_patches_test

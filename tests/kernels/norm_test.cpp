@@ -7,7 +7,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace norm_test {
 
 using namespace mgm;
 using support::Dev;
@@ -132,4 +132,4 @@ TEST(RowNormArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace norm_test

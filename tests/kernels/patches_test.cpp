@@ -6,7 +6,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace patches_test {
 
 using namespace mgm;
 using support::Dev;
@@ -73,4 +73,4 @@ TEST(PatchesArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace patches_test

@@ -7,7 +7,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace pixels_test {
 
 using namespace mgm;
 using io::Aspect;
@@ -151,4 +151,4 @@ TEST(DevicePixelsCost, CountsPixelsOnce) {
   EXPECT_EQ(kernels::bilinear_cost(8, 4), (Cost{960, 432}));
 }
 
-}  // namespace
+}  // namespace pixels_test

@@ -7,7 +7,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace residual_norm_test {
 
 using namespace mgm;
 using support::Dev;
@@ -145,4 +145,4 @@ TEST(ResidualNormCost, CountsBytesOnce) {
   EXPECT_EQ(kernels::gated_cost(3, 5, 4, 2), (Cost{150, 90}));
 }
 
-}  // namespace
+}  // namespace residual_norm_test

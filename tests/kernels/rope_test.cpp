@@ -8,7 +8,7 @@
 #include "support/device.hpp"
 #include "support/refusals.hpp"
 
-namespace {
+namespace rope_test {
 
 using namespace mgm;
 using support::Dev;
@@ -310,4 +310,4 @@ TEST(RopeAppendAtArguments, AreRefusedByName) {
 TEST(RopeCost, CountsPairs) { EXPECT_EQ(kernels::rope_cost(3, 2, 8, 2), (Cost{2 * 48 * 2 + 3 * 8 * 4, 3 * 48})); }
 TEST(RopeAppendCost, CountsPairs) { EXPECT_EQ(kernels::rope_append_cost(3, 2, 1, 8, 2), (Cost{2 * 96 * 2 + 3 * 8 * 4, 3 * 72})); }
 
-}  // namespace
+}  // namespace rope_test

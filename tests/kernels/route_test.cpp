@@ -9,7 +9,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace route_test {
 
 using namespace mgm;
 using support::Dev;
@@ -163,4 +163,4 @@ TEST(RouteCost, CountsBytesOnce) {
   EXPECT_EQ(kernels::route_lists_cost(3, 8, 2), (Cost{108, 0}));
 }
 
-}  // namespace
+}  // namespace route_test

@@ -8,7 +8,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace rows_test {
 
 using namespace mgm;
 using support::Dev;
@@ -145,4 +145,4 @@ TEST(RowsCost, CountsBytesOnce) {
   EXPECT_EQ(kernels::scatter_add_cost(3, 5, 2), (Cost{174, 30}));
 }
 
-}  // namespace
+}  // namespace rows_test

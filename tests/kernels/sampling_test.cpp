@@ -7,7 +7,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace sampling_test {
 
 using namespace mgm;
 using kernels::SampledToken;
@@ -182,4 +182,4 @@ TEST(SamplingArguments, AreRefusedByName) {
 
 TEST(SamplingCost, CountsLogitsOnce) { EXPECT_EQ(kernels::sample_cost(2, 100), (Cost{832, 400})); }
 
-}  // namespace
+}  // namespace sampling_test

@@ -5,7 +5,7 @@
 
 #include "support/refusals.hpp"
 
-namespace {
+namespace unfold_test {
 
 using namespace mgm;
 using support::Dev;
@@ -66,4 +66,4 @@ TEST(UnfoldArguments, AreRefusedByName) {
   });
 }
 
-}  // namespace
+}  // namespace unfold_test

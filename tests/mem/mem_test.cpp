@@ -6,7 +6,7 @@
 #include <mgm/mem/context.hpp>
 #include <mgm/mem/parameter.hpp>
 
-namespace {
+namespace mem_test {
 using namespace mgm;
 
 struct Counting : Allocator {
@@ -128,4 +128,4 @@ TEST(Monitor, IsToldAndMayStop) {
   EXPECT_THROW(ctx.step(), Cancelled);
   EXPECT_EQ(watch.seen, "encode 0/2 encode 1/2 ");
 }
-}  // namespace
+}  // namespace mem_test

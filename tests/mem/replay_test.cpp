@@ -7,7 +7,7 @@
 #include <mgm/simt/launch.hpp>
 #include <mgm/simt/thread.hpp>
 
-namespace {
+namespace replay_test {
 using namespace mgm;
 
 /// to[i] = from[i] + step[0] + own, one thread an element.
@@ -139,4 +139,4 @@ TEST(Replay, ALaunchThatNoMachineTakesIsRefusedWhenItIsRecorded) {
   }), LimitError);
 }
 
-}  // namespace
+}  // namespace replay_test

@@ -9,7 +9,7 @@
 
 #include <mgm/mem/thread_pool.hpp>
 
-namespace {
+namespace thread_pool_test {
 using namespace mgm;
 
 TEST(ThreadPool, RunsEachTaskOnceAndReturnsWhenAllAreDone) {
@@ -92,4 +92,4 @@ TEST(ThreadPool, RefusesNegativeNumbers) {
   EXPECT_GE(ThreadPool(0).concurrency(), 1);
 }
 
-}  // namespace
+}  // namespace thread_pool_test

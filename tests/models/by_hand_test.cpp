@@ -3,7 +3,7 @@
 
 #include "support/tiny_model.hpp"
 
-namespace {
+namespace by_hand_test {
 using namespace mgm;
 using namespace mgm::models;
 
@@ -63,4 +63,4 @@ TEST(ByHand, WeightsStoredAsTheyAreUsedStayMapped) {
   bool const is_f32 = entry.info->dtype == Dtype::f32;
   EXPECT_NE(is_f32 ? take(std::type_identity<bf16>{}) : take(std::type_identity<float>{}), static_cast<void const*>(bytes.data));
 }
-}  // namespace
+}  // namespace by_hand_test

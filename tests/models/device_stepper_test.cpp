@@ -5,7 +5,7 @@
 #include <mgm/models/diffusion/noise.hpp>
 #include <mgm/models/diffusion/stepper.hpp>
 
-namespace {
+namespace device_stepper_test {
 using namespace mgm;
 using namespace mgm::models;
 
@@ -59,4 +59,4 @@ TEST(DeviceStepper, StepsAsTheHostDoes) {
     }
 }
 
-}  // namespace
+}  // namespace device_stepper_test

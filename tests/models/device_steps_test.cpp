@@ -8,7 +8,7 @@
 
 #include "support/tiny_model.hpp"
 
-namespace {
+namespace device_steps_test {
 using namespace mgm;
 using namespace mgm::models;
 
@@ -204,4 +204,4 @@ TEST_F(DeviceSteps, PicturesAreTheSameMadeReadyThere) {
   }
 }
 
-}  // namespace
+}  // namespace device_steps_test

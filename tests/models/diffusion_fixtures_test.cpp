@@ -10,7 +10,7 @@
 #include <mgm/models/diffusion/unet.hpp>
 #include <mgm/models/diffusion/vae.hpp>
 
-namespace {
+namespace diffusion_fixtures_test {
 using namespace mgm;
 
 /// Number i of the tensor `name`, in [−½, ½).
@@ -179,4 +179,4 @@ TEST(DiffusionFixtures, TinyVaeDecodes) {
          {0.174139576, 254.7835497, {0.08552807, 0.09281697, -0.05752188, -0.06794866, 0.06760204, 0.24149655}, -0.53275266, 0.19613088});
 }
 
-}  // namespace
+}  // namespace diffusion_fixtures_test

@@ -9,7 +9,7 @@
 
 #include "support/files.hpp"
 
-namespace {
+namespace diffusion_test {
 
 using namespace mgm;
 using namespace mgm::models;
@@ -272,4 +272,4 @@ TEST(DiffusionRun, RefusesWhatDoesNotGoTogether) {
   support::expect_refused([&] { (void)f.draw(); }, Code::argument, "5 latents are given");
 }
 
-}  // namespace
+}  // namespace diffusion_test

@@ -6,7 +6,7 @@
 
 #include "support/files.hpp"
 
-namespace {
+namespace draw_record_test {
 using namespace mgm;
 using namespace mgm::models;
 
@@ -68,4 +68,4 @@ TEST(DrawRecord, RefusesWhatIsNone) {
   refused(R"({"prompt": "x", "scheduler": "heun"})", Code::config, "heun");
   refused(R"({"prompt": "x", "seed": -1})", Code::config, "seed");
 }
-}  // namespace
+}  // namespace draw_record_test

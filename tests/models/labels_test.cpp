@@ -7,7 +7,7 @@
 
 #include "support/files.hpp"
 
-namespace {
+namespace labels_test {
 
 using namespace mgm;
 using namespace mgm::models;
@@ -118,4 +118,4 @@ TEST(Conversations, BadRecordsAreNamed) {
   }
 }
 
-}  // namespace
+}  // namespace labels_test

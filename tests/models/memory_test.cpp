@@ -14,7 +14,7 @@
 #include <mgm/io/safetensors_writer.hpp>
 #include <mgm/models/open.hpp>
 
-namespace {
+namespace memory_test {
 using namespace mgm;
 
 constexpr Size kMiB = Size{1} << 20, kVocab = 6000, kWidth = 768, kDepth = 3, kFfn = 3072, kPositions = 256;
@@ -135,4 +135,4 @@ TEST(Memory, WeightsReadAsStoredStayMapped) {
   RecordProperty("peak_MiB", static_cast<int>(g.peak / kMiB));
 }
 
-}  // namespace
+}  // namespace memory_test

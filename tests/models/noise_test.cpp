@@ -6,7 +6,7 @@
 
 #include <mgm/models/diffusion/noise.hpp>
 
-namespace {
+namespace noise_test {
 
 using namespace mgm;
 using namespace mgm::models;
@@ -73,4 +73,4 @@ TEST(GpuNoise, ThreadsTakeTurns) {
   EXPECT_NE(wide[256], narrow[256]);
 }
 
-}  // namespace
+}  // namespace noise_test

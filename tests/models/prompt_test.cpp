@@ -5,7 +5,7 @@
 #include <mgm/models/prompt.hpp>
 #include <mgm/models/stop_strings.hpp>
 
-namespace {
+namespace prompt_test {
 using namespace mgm::models;
 
 /// The whole prompt, image places written as the tag.
@@ -129,4 +129,4 @@ TEST(StopStrings, WhatWasHeldComesAtTheEnd) {
   EXPECT_EQ(s.flush(), "ab");
   EXPECT_FALSE(s.stopped());
 }
-}  // namespace
+}  // namespace prompt_test

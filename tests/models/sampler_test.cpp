@@ -8,7 +8,7 @@
 
 #include <mgm/models/sampler.hpp>
 
-namespace {
+namespace sampler_test {
 using namespace mgm::models;
 
 int draw(Sampling const& s, std::vector<float> logits, std::int64_t position) { return sample(s, logits, position); }
@@ -64,4 +64,4 @@ TEST(Sampler, RefusesWhatIsNoNumber) {
   EXPECT_THROW(check({.top_p = 1.5f}), mgm::ArgumentError);
   EXPECT_NO_THROW(check({.temperature = 0, .top_k = 0, .top_p = 1, .seed = ~std::uint64_t{0}}));
 }
-}  // namespace
+}  // namespace sampler_test

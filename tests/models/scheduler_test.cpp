@@ -6,7 +6,7 @@
 #include <mgm/models/diffusion/noise.hpp>
 #include <mgm/models/diffusion/scheduler.hpp>
 
-namespace {
+namespace scheduler_test {
 
 using namespace mgm;
 using namespace mgm::models;
@@ -202,4 +202,4 @@ TEST(SchedulerConfig, RefusesByName) {
   EXPECT_EQ(scheduler_config(constants("PNDMScheduler"), "x", SchedulerKind::ddim).spacing, Spacing::leading);
 }
 
-}  // namespace
+}  // namespace scheduler_test

@@ -6,7 +6,7 @@
 
 #include "support/tiny_model.hpp"
 
-namespace {
+namespace session_test {
 using namespace mgm;
 using namespace mgm::models;
 using support::test_picture;
@@ -317,4 +317,4 @@ TEST_F(SessionTest, WhatAGeneratorThrowsGoesToTheCallerAndTheTalkGoesOn) {
   EXPECT_EQ(talk.turns().size(), 2u);
   EXPECT_EQ(talk.turns().front().answer, "<h>a</h>");
 }
-}  // namespace
+}  // namespace session_test

@@ -6,7 +6,7 @@
 
 #include "support/files.hpp"
 
-namespace {
+namespace traps_test {
 
 using namespace mgm::models;
 
@@ -80,4 +80,4 @@ TEST(FolderTraps, ConvNeXtShapesAndEpsilonComeFromItsTensors) {
   EXPECT_EQ(convnext_of({3, 4, 29, 3}, {384, 768, 1536, 3072}).eps, 1e-6f);
 }
 
-}  // namespace
+}  // namespace traps_test

@@ -5,7 +5,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace diffusion_simt_test {
 
 using namespace mgm;
 
@@ -78,4 +78,4 @@ void expect_same(double tolerance) {
 TEST(DiffusionOnSimt, IsTheProcessorsInFloat) { expect_same<float>(432 * 0x1p-24 * 8); }
 TEST(DiffusionOnSimt, IsTheProcessorsInBf16) { expect_same<bf16>(8 * 0x1p-8); }
 
-}  // namespace
+}  // namespace diffusion_simt_test

@@ -3,7 +3,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace mixture_simt_test {
 
 using namespace mgm;
 
@@ -46,4 +46,4 @@ TEST(MixtureOnSimt, ByGroupedProductsIsTheProcessors) {
   is_the_processors<half>(true, 0x1p-8);
 }
 
-}  // namespace
+}  // namespace mixture_simt_test

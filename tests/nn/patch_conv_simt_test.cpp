@@ -3,7 +3,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace patch_conv_simt_test {
 
 using namespace mgm;
 
@@ -51,4 +51,4 @@ TEST(PatchConvOnSimt, IsTheProcessors) {
     }
 }
 
-}  // namespace
+}  // namespace patch_conv_simt_test

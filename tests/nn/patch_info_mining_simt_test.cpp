@@ -3,7 +3,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace patch_info_mining_simt_test {
 
 using namespace mgm;
 using support::Data;
@@ -71,4 +71,4 @@ TEST(PatchInfoMiningOnSimt, StandardCropsAndGlobalView) {
   check<float>({.side = 3}, {{24, 5}, {12, 6}}, 8e-6, "channels that no vector holds");
 }
 
-}  // namespace
+}  // namespace patch_info_mining_simt_test

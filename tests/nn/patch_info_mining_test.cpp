@@ -3,7 +3,7 @@
 
 #include "support/reference_vision.hpp"
 
-namespace {
+namespace patch_info_mining_test {
 
 using namespace mgm;
 using support::Data;
@@ -141,4 +141,4 @@ TEST(PatchInfoMining, RefusesSidesThatDoNotDivide) {
   EXPECT_THROW((void)layer(ctx, c.rows(), {}, c.geometry), ShapeError);
 }
 
-}  // namespace
+}  // namespace patch_info_mining_test

@@ -12,7 +12,7 @@
 #include <mgm/simt/ldmatrix.hpp>
 #include <mgm/simt/memory.hpp>
 
-namespace {
+namespace async_copy_test {
 
 using namespace mgm;
 
@@ -138,4 +138,4 @@ TEST(AsyncCopy, ReadsPoisonUntilItLands) {
   EXPECT_EQ(out(1), 7);
 }
 
-}  // namespace
+}  // namespace async_copy_test

@@ -7,7 +7,7 @@
 #include <mgm/simt/memory.hpp>
 #include <mgm/simt/warp.hpp>
 
-namespace {
+namespace machine_test {
 
 using namespace mgm;
 
@@ -138,4 +138,4 @@ TEST(Machine, CarriesExceptionsAndGoesOn) {
   EXPECT_EQ(out(0), 63 * 32);
 }
 
-}  // namespace
+}  // namespace machine_test

@@ -13,7 +13,7 @@
 #include <mgm/simt/memory.hpp>
 #include <mgm/simt/mma.hpp>
 
-namespace {
+namespace mma_test {
 
 using namespace mgm;
 
@@ -205,4 +205,4 @@ TEST(Ldmatrix, ChecksItsAddresses) {
             std::string::npos);
 }
 
-}  // namespace
+}  // namespace mma_test

@@ -8,7 +8,7 @@
 #include <mgm/simt/memory.hpp>
 #include <mgm/simt/warp.hpp>
 
-namespace {
+namespace order_test {
 
 using namespace mgm;
 using simt::Memory, simt::Order;
@@ -255,4 +255,4 @@ TEST(Launches, WithinALaunchAreTheHosts) {
   EXPECT_EQ(out, 32);
 }
 
-}  // namespace
+}  // namespace order_test

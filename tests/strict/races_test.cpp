@@ -11,7 +11,7 @@
 #include <mgm/simt/memory.hpp>
 #include <mgm/simt/warp.hpp>
 
-namespace {
+namespace races_test {
 
 using namespace mgm;
 using simt::Memory, simt::Order;
@@ -326,4 +326,4 @@ TEST(Preemption, ShowsAMissingBarrierInTheResults) {
   }
 }
 
-}  // namespace
+}  // namespace races_test

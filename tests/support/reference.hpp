@@ -95,6 +95,8 @@ Sum product(mgm::View<T const, 2, mgm::Cpu> a, mgm::View<T const, 2, mgm::Cpu> w
 /// Epilogue of one sum.
 template <class T>
 double finish(double sum, mgm::Size m, mgm::Size n, mgm::Epilogue<T, mgm::Cpu> const& e) {
+  if (e.norm.rows.data())
+    sum = double(e.norm.rows(m, 1)) * (sum - double(e.norm.rows(m, 0)) * double(e.norm.columns(0, n))) + double(e.norm.columns(1, n));
   double y = sum * double(e.alpha);
   if (e.bias.data()) y += double(float(e.bias(n)));
   y = mgm::activate(e.activation, y);

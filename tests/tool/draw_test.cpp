@@ -7,7 +7,7 @@
 #include "support/draw_case.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace draw_test {
 
 using support::DrawCase, support::SpoiltDraw;
 
@@ -207,7 +207,7 @@ TEST(DrawRefuses, PicturesThatAreNotNumbers) {
   EXPECT_NE(read.err.find("the encoded picture is not a number"), std::string::npos) << read.err;
 }
 
-}  // namespace
+}  // namespace draw_test
 #else
 TEST(Draw, NeedsTheTool) { FAIL() << "the mgm tool is not built here: it needs CLI11, libpng and libjpeg (and MGM_EXAMPLES=ON)"; }
 #endif

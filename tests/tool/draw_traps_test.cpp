@@ -39,7 +39,7 @@
 #include "support/draw_case.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace draw_traps_test {
 
 using mgm::io::Json;
 using support::SpoiltDraw;
@@ -180,7 +180,7 @@ TEST(DrawFolders, RefusedByName) {
   expect_refused(xl().remove("unet/diffusion_pytorch_model.fp16.safetensors"), "unet");
 }
 
-}  // namespace
+}  // namespace draw_traps_test
 #else
 TEST(DrawTraps, NeedsTheTool) { FAIL() << "the mgm tool is not built here: it needs CLI11, libpng and libjpeg (and MGM_EXAMPLES=ON)"; }
 #endif

@@ -5,7 +5,7 @@
 #include "support/files.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace eval_test {
 
 using support::expect_failure, support::Json, support::mgm_tool;
 
@@ -89,5 +89,5 @@ TEST(Eval, RefusesWhatIsNoData) {
   expect_failure(mgm_tool({"eval", kTiny, folder.path("data.json"), "--images", kPictures, "--turn", "middle"}), 2, "--turn", "turn");
 }
 
-}  // namespace
+}  // namespace eval_test
 #endif

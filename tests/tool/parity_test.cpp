@@ -7,7 +7,7 @@
 #include "support/parity.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace parity_test {
 
 std::string const kOwn = MGM_TEST_SOURCE "/tests/data/mgm", kOthers = MGM_TEST_DATA "/mgm";
 
@@ -151,7 +151,7 @@ TEST(MgmTiny, LoadsAndDumps) {
   }
 }
 
-}  // namespace
+}  // namespace parity_test
 #else
 TEST(Parity, NeedsTheTool) { FAIL() << "the mgm tool is not built here: it needs CLI11, libpng and libjpeg (and MGM_EXAMPLES=ON)"; }
 #endif

@@ -7,7 +7,7 @@
 #include "support/terminal.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace talk_test {
 
 using support::ask, support::AtTerminal, support::BrokenModel, support::expect_failure, support::expect_good, support::Json,
     support::mgm_tool, support::slurp, support::TempDir;
@@ -184,5 +184,5 @@ TEST(ToolConversation, AnInterruptedCommandIs130) {
   EXPECT_EQ(scratch.count(), 0u);
 }
 
-}  // namespace
+}  // namespace talk_test
 #endif

@@ -7,7 +7,7 @@
 #include "support/broken_model.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace tool_test {
 
 using support::ask, support::BrokenModel, support::expect_failure, support::expect_good, support::Json, support::mgm_tool;
 using Arguments = std::vector<std::string>;
@@ -243,5 +243,5 @@ TEST(ToolInspect, ListsWhatDoesNotFit) {
   EXPECT_EQ(Json::parse(mgm_tool({"inspect", kModel + "/model-00001-of-00002.safetensors", "--json"}).out).at("format"), "safetensors");
 }
 
-}  // namespace
+}  // namespace tool_test
 #endif

@@ -33,7 +33,7 @@
 #include "support/parity.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace traps_test {
 
 using mgm::io::Json;
 
@@ -215,7 +215,7 @@ TEST(Traps, LargeWeights) {
   EXPECT_EQ(off, std::vector<std::string>{"hidden_states.last"});
 }
 
-}  // namespace
+}  // namespace traps_test
 #else
 TEST(Traps, NeedsTheTool) { FAIL() << "the mgm tool is not built here: it needs CLI11, libpng and libjpeg (and MGM_EXAMPLES=ON)"; }
 #endif

@@ -9,7 +9,7 @@
 #include "support/broken_model.hpp"
 #include "support/parity.hpp"
 
-namespace {
+namespace weights_test {
 using namespace support;
 using mgm::Dtype, mgm::Size;
 
@@ -283,4 +283,4 @@ TEST(Weights, AdaptersThatDoNotFitAreRefusedByName) {
   EXPECT_NE(with("1"), pixels(scratch.path("plain.png")));
 }
 
-}  // namespace
+}  // namespace weights_test

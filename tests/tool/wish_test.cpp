@@ -8,7 +8,7 @@
 #include "support/broken_model.hpp"
 
 #if defined(MGM_TOOL)
-namespace {
+namespace wish_test {
 
 using support::expect_failure, support::expect_good, support::Json, support::mgm_tool, support::Ran, support::slurp, support::TempDir;
 using Arguments = std::vector<std::string>;
@@ -270,5 +270,5 @@ TEST(Wish, CtrlCWhileDrawingLeavesTheAnswerAndNoFile) {
   }
 }
 
-}  // namespace
+}  // namespace wish_test
 #endif

@@ -10,7 +10,7 @@
 #include "../examples/world/records.hpp"
 #include "support/files.hpp"
 
-namespace {
+namespace world_test {
 using namespace world;
 
 std::string lines(std::uint64_t seed, Split split, std::string_view name) {
@@ -97,4 +97,4 @@ TEST(World, CaptionsAreReadBack) {
     EXPECT_FALSE(read_caption(bad).has_value()) << bad;
 }
 
-}  // namespace
+}  // namespace world_test

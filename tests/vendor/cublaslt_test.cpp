@@ -6,7 +6,7 @@
 
 #include "vendor/on_gpu.hpp"
 
-namespace {
+namespace cublaslt_test {
 
 using namespace mgm;
 
@@ -70,4 +70,4 @@ TYPED_TEST(CublasLtOnCuda, MatchesDouble) {
   EXPECT_GE(made, 24);
 }
 
-}  // namespace
+}  // namespace cublaslt_test

@@ -7,7 +7,7 @@
 
 #include "vendor/on_gpu.hpp"
 
-namespace {
+namespace cudnn_test {
 
 using namespace mgm;
 
@@ -143,4 +143,4 @@ TYPED_TEST(CudnnOnCuda, MatchesDouble) {
   EXPECT_GE(made, 24);
 }
 
-}  // namespace
+}  // namespace cudnn_test

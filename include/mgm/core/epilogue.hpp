@@ -22,7 +22,15 @@ enum class Activation { none, quick_gelu, gelu, gelu_tanh, silu };
   return x;
 }
 
-/// y = residual + factor ⊙ scale ⊙ activation(alpha·sum + bias), each part left out where its view is empty (null).
+/// LayerNorm of the rows of x taken out of their product with w, whose columns carry the gain: with w' = w·diag(gain),
+///   LN(x)·wᵀ + b = rstd·(x·w'ᵀ − mean·Σ w') + (Σ w·shift + b).   A mean that is large beside the deviation costs as many digits.
+///   rows (M, 2): mean and rstd of each row of x; columns (2, N): Σ w' and Σ w·shift + b.
+template <Device Dev = DefaultDevice>
+struct NormFold {
+  View<float const, 2, Dev> rows{}, columns{};
+};
+
+/// y = residual + factor ⊙ scale ⊙ activation(alpha·norm(sum) + bias), each part left out where its view is empty (null).
 ///   bias, scale (N) run along the columns; factor, residual (M, N). `residual` and `factor` may be the output itself.
 template <Real T, Device Dev = DefaultDevice>
 struct Epilogue {
@@ -32,6 +40,15 @@ struct Epilogue {
   View<T const, 2, Dev> factor{};
   View<T const, 2, Dev> residual{};
   float alpha = 1;
+  NormFold<Dev> norm{};
+};
+
+/// One of several products of the same rows: out (M, N) = x·wᵀ + bias.   w (N, K), bias (N) or null.
+template <Real T, Device Dev = DefaultDevice>
+struct Projection {
+  View<T const, 2, Dev> w{};
+  View<T const, 1, Dev> bias{};
+  View<T, 2, Dev> out{};
 };
 
 }  // namespace mgm::inline v0

@@ -39,10 +39,12 @@ MGM_INLINE void multiply(int rows, std::uint32_t const* a, std::uint32_t const* 
   else multiply<1, kPair>(a, b, units, tile, add);
 }
 
-/// One vector of the output: residual + factor ⊙ scale ⊙ activation(alpha·sum + bias), core/epilogue.hpp.
+/// One vector of the output: residual + factor ⊙ scale ⊙ activation(alpha·norm(sum) + bias), core/epilogue.hpp.
 template <bool kWhole, class T, class TOut>
 MGM_INLINE void finish(F y, Size m, Size n, int count, Epilogue<T, Cpu> const& e, View<TOut, 2, Cpu> const& out) {
 #define MGM_TAKE(p) (kWhole ? load(p) : load(p, count))
+  if (e.norm.rows.data() != nullptr)
+    y = set(e.norm.rows(m, 1)) * (y - set(e.norm.rows(m, 0)) * MGM_TAKE(e.norm.columns.row(0) + n)) + MGM_TAKE(e.norm.columns.row(1) + n);
   y = y * set(e.alpha);
   if (e.bias.data() != nullptr) y += MGM_TAKE(e.bias.data() + n);
   if (e.activation != Activation::none) y = activate(e.activation, y);

@@ -29,7 +29,7 @@ bool last_is_dense(View<T, R, Dev> v) {
 /// Whether nothing is applied to the sum but a bias and a residual of the output's type.
 template <Real T, class TOut>
 bool is_plain(Epilogue<T, Cuda> const& e) {
-  return e.activation == Activation::none && !e.scale.data() && !e.factor.data() &&
+  return e.activation == Activation::none && !e.scale.data() && !e.factor.data() && !e.norm.rows.data() &&
          (!e.residual.data() || std::same_as<T, TOut>)&&last_is_dense(e.bias) && last_is_dense(e.residual);
 }
 }  // namespace detail

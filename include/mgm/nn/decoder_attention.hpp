@@ -36,9 +36,8 @@ struct DecoderAttention {
     Size const rows = n.extent(0), past = cache.size(), d = config.head_width;
     auto const flat = [&](View<T, 3, Dev> t) { return View<T, 2, Dev>(t.data(), {rows, config.kv_heads * d}, {t.stride(0), 1}); };
     auto const keys = cache.keys(layer, past, rows), values = cache.values(layer, past, rows);  // (P, kv_heads, d)
-    k.into(ctx, n, flat(keys));
-    v.into(ctx, n, flat(values));
-    auto const queries = q(ctx, n);                                      // (P, heads·d)
+    auto queries = ctx.template empty<T>(Extents{rows, config.heads * d});                     // (P, heads·d)
+    ops::project<T, Dev>(ctx, n, q.to(queries), k.to(flat(keys)), v.to(flat(values)));
     auto const heads = queries.reshape(Extents{rows, config.heads, d});  // (P, heads, d)
     ops::rope_append(ctx, heads, keys, values, turns, keys, values);
     auto mixed = ctx.template empty<T>(Extents{rows, config.heads * d});  // (P, heads·d)
@@ -54,7 +53,10 @@ struct DecoderAttention {
   {
     Size const d = config.head_width;
     auto const keys = cache.keys(layer, 0, at.reach), values = cache.values(layer, 0, at.reach);  // (reach, kv_heads, d)
-    auto const queries = q(ctx, n), key = k(ctx, n), value = v(ctx, n);                           // (1, heads·d), (1, kv_heads·d) twice
+    auto queries = ctx.template empty<T>(Extents{Size{1}, config.heads * d});                     // (1, heads·d)
+    Extents const narrow{Size{1}, config.kv_heads * d};
+    auto key = ctx.template empty<T>(narrow), value = ctx.template empty<T>(narrow);              // (1, kv_heads·d)
+    ops::project<T, Dev>(ctx, n, q.to(queries), k.to(key), v.to(value));
     auto const heads = queries.reshape(Extents{Size{1}, config.heads, d});                        // (1, heads, d)
     Extents const one{Size{1}, config.kv_heads, d};
     ops::rope_append_at<T, Dev>(ctx, heads, key.reshape(one), value.reshape(one), at.turns.slice(0, 0, at.reach), at.position, keys, values);

@@ -28,6 +28,9 @@ struct Linear {
     ops::linear(ctx, x, weight.view(), e, out);
   }
 
+  /// This product as one of several of the same rows, for ops::project.
+  [[nodiscard]] Projection<T, Dev> to(View<T, 2, Dev> out) const { return {weight.view(), bias.view(), out}; }
+
   template <class Visit>
   void parameters(Visit&& visit) {
     visit("weight", weight);

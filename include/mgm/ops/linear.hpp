@@ -20,6 +20,8 @@ void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, Size m, Si
     if (v.data()) check_shape(text(what, ": ", part), v, m, n);
   };
   vector("bias", e.bias), vector("scale", e.scale), matrix("factor", e.factor), matrix("residual", e.residual);
+  if (!e.norm.rows.data() && !e.norm.columns.data()) return;
+  check_shape(text(what, ": norm.rows"), e.norm.rows, m, 2), check_shape(text(what, ": norm.columns"), e.norm.columns, 2, n);
 }
 /// Whether the Context's library made the product.
 template <Real T, class TOut>
@@ -71,6 +73,19 @@ void matmul(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev
   detail::check_epilogue("matmul", e, out.extent(0), out.extent(1));
   if constexpr (std::same_as<Dev, Cpu>) cpu::gemm_nn<T>(ctx.executor(), x, w, e, out);
   else detail::gemm<T, TOut, Dev>(ctx, x, {w.data(), {w.extent(1), w.extent(0)}, {w.stride(1), w.stride(0)}}, e, out);
+}
+
+/// Three products of the same rows, as a decoder's queries, keys and values: each out = x·wᵀ + bias.   x (M, K), w (N, K), out (M, N). A
+/// kernel device makes those of at most 16 rows in one launch, to the same bits. Throws ShapeError.
+template <Real T, Device Dev>
+void project(Context<Dev>& ctx, In<T, 2, Dev> x, Projection<T, Dev> const& q, std::type_identity_t<Projection<T, Dev>> const& k,
+             std::type_identity_t<Projection<T, Dev>> const& v) {
+  if constexpr (KernelDevice<Dev>) {
+    bool ours = ctx.tuned();
+    if constexpr (std::same_as<Dev, Cuda>) ours = ours && ctx.prefer() != Prefer::vendor;
+    if (ours && kernels::qkv_fits<T, Dev>(x, q, k, v)) return kernels::qkv<T, Dev>(ctx.stream(), x, q, k, v);
+  }
+  for (Projection<T, Dev> const* p : {&q, &k, &v}) linear<T, T, Dev>(ctx, x, p->w, {.bias = p->bias}, p->out);
 }
 
 }  // namespace mgm::inline v0::ops

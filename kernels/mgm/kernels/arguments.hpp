@@ -82,7 +82,7 @@ void check_same_or_apart(std::string_view what, View<T, R, Dev> out, std::string
 template <class T, int R, Device Dev>
 [[nodiscard]] bool is_aligned(View<T, R, Dev> v, int bytes) {
   bool ok = reinterpret_cast<std::uintptr_t>(v.data()) % static_cast<unsigned>(bytes) == 0 && (v.stride(R - 1) == 1 || v.extent(R - 1) <= 1);
-  for (int i = 0; i + 1 < R; ++i) ok = ok && (v.extent(i) <= 1 || v.stride(i) * Size{sizeof(T)} % bytes == 0);
+  for (int i = 0; i + 1 < R; ++i) ok = ok && (v.extent(i) <= 1 || static_cast<std::size_t>(v.stride(i)) * sizeof(T) % static_cast<unsigned>(bytes) == 0);
   return ok;
 }
 

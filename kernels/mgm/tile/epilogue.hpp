@@ -6,9 +6,16 @@
 
 namespace mgm::inline v0::tile {
 
-/// residual + factor ⊙ scale ⊙ activation(alpha·sum + bias) at (m, n); what is null is left out.
+/// rstd·(sum − mean·column) + shift.
+template <class Dev>
+MGM_DEVICE float unfold(NormFold<Dev> const& norm, float sum, Size m, Size n) {
+  return simt::fma(norm.rows(m, 1), simt::fma(-norm.rows(m, 0), norm.columns(0, n), sum), norm.columns(1, n));
+}
+
+/// residual + factor ⊙ scale ⊙ activation(alpha·norm(sum) + bias) at (m, n); what is null is left out.
 template <class T, class Dev>
 MGM_DEVICE float finish(Epilogue<T, Dev> const& e, float sum, Size m, Size n) {
+  if (e.norm.rows.data()) sum = unfold(e.norm, sum, m, n);
   float y = e.alpha * sum;
   if (e.bias.data()) y += simt::widen(e.bias(n));
   y = simt::activate(e.activation, y);
@@ -46,6 +53,13 @@ MGM_DEVICE void store_eight(T* to, float const (&from)[8]) {
 template <class T, class TOut, class Dev>
 MGM_DEVICE void finish_eight(Epilogue<T, Dev> const& e, float (&y)[8], Size m, Size n, View<TOut, 2, Dev> out) {
   float v[8];
+  if (e.norm.rows.data()) {
+    float const mean = e.norm.rows(m, 0), rstd = e.norm.rows(m, 1);
+    load_eight(v, e.norm.columns.row(0) + n);
+    MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] = simt::fma(-mean, v[i], y[i]);
+    load_eight(v, e.norm.columns.row(1) + n);
+    MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] = simt::fma(rstd, y[i], v[i]);
+  }
   MGM_UNROLL for (int i = 0; i < 8; ++i) y[i] *= e.alpha;
   if (e.bias.data()) {
     load_eight(v, e.bias.data() + n);

@@ -23,6 +23,12 @@ void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, View<TOut,
     check_input(name, v), check_shape(name, v, out.extent(0), out.extent(1)), check_same_or_apart(text(what, ": out"), out, part, v);
   };
   vector("bias", e.bias), vector("scale", e.scale), matrix("factor", e.factor), matrix("residual", e.residual);
+  auto const floats = [&](std::string_view part, View<float const, 2, Dev> v, Size rows, Size cols) {
+    std::string const name = text(what, ": ", part);
+    check_input(name, v), check_shape(name, v, rows, cols), check_apart(text(what, ": out"), out, part, v);
+  };
+  if (e.norm.rows.data() || e.norm.columns.data())
+    floats("norm.rows", e.norm.rows, out.extent(0), 2), floats("norm.columns", e.norm.columns, 2, out.extent(1));
 }
 /// x (M, K), w (N, K), out (M, N) and an epilogue that fits them; `out` overlaps neither x nor w.
 /// Throws ShapeError and ArgumentError naming the argument.
@@ -37,7 +43,8 @@ void check_gemm(In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev> const& e, Out
 /// Whether `out` and all that the epilogue reads may move eight elements at once.
 template <Real T, class TOut, KernelDevice Dev>
 [[nodiscard]] bool is_wide(Epilogue<T, Dev> const& e, View<TOut, 2, Dev> out) {
-  return is_aligned(out, 16) && is_aligned(e.bias, 16) && is_aligned(e.scale, 16) && is_aligned(e.factor, 16) && is_aligned(e.residual, 16);
+  return is_aligned(out, 16) && is_aligned(e.bias, 16) && is_aligned(e.scale, 16) && is_aligned(e.factor, 16) && is_aligned(e.residual, 16) &&
+         is_aligned(e.norm.columns, 16);
 }
 
 }  // namespace mgm::inline v0::kernels
