@@ -42,7 +42,7 @@ Moments2 moments(Row row, Size channels, double eps) {
 TYPED_TEST(NormFolded, MomentsMatchDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (auto const& [rows, channels] : kShapes)
+    for (auto const& [rows, channels] : support::shapes(kShapes))
       for (Layout const layout : support::kLayouts) {
         SCOPED_TRACE(text(support::type_of<T>(), " ", rows, "x", channels, ", layout ", static_cast<int>(layout)));
         support::Numbers numbers(std::uint64_t(rows * 8191 + channels));
@@ -68,7 +68,7 @@ TYPED_TEST(NormFolded, MomentsMatchDouble) {
 TYPED_TEST(NormFolded, WeightsMatchDouble) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    for (auto const& [rows, channels] : kShapes)
+    for (auto const& [rows, channels] : support::shapes(kShapes))
       for (Layout const layout : support::kLayouts) {
         SCOPED_TRACE(text(support::type_of<T>(), " ", rows, "x", channels, ", layout ", static_cast<int>(layout)));
         support::Numbers numbers(std::uint64_t(rows * 8191 + channels));
