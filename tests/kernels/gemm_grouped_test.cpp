@@ -69,7 +69,9 @@ void expect_products(bool exact) {
       auto const out = support::poisoned<T>(Extents{p, n}, guard, offset);
       std::vector<int> rows;
       for (Size i = 0; i < p; ++i) rows.push_back(gathered ? numbers.whole(0, int(sources) - 1) : int(i));
-      support::OnDevice const dx(ctx, x); support::OnDevice const dw(ctx, w); support::OnDevice const dfactor(ctx, factor);
+      support::OnDevice const dx(ctx, x);
+      support::OnDevice const dw(ctx, w);
+      support::OnDevice const dfactor(ctx, factor);
       support::OnDevice const dout(ctx, out);
       std::vector<T const*> pointers;
       for (Size g = 0; g < groups; ++g) pointers.push_back(dw.view().data() + g * n * k);
@@ -104,6 +106,57 @@ void expect_products(bool exact) {
 TYPED_TEST(GemmGrouped, IsExactOnExactInputs) { expect_products<TypeParam>(true); }
 TYPED_TEST(GemmGrouped, HasTheBitsOfOneProductAGroup) { expect_products<TypeParam>(false); }
 
+template <class T>
+class GemmGroupedGeneral : public testing::Test {};
+using Types = testing::Types<float, bf16, half>;
+TYPED_TEST_SUITE(GemmGroupedGeneral, Types);
+
+/// x turned and off any alignment, K odd: exact on exact inputs, else the bits of gemm_general a group.
+TYPED_TEST(GemmGroupedGeneral, IsExactAndHasTheBitsOfOneProductAGroup) {
+  using T = TypeParam;
+  support::on_each_machine([](Context<Dev>& ctx) {
+    int which = 0;
+    for (auto const& [counts, n, even] : cases()) {
+      Size const groups = Size(counts.size()), k = even + which % 2;
+      bool const gathered = which % 2 == 0, exact = which++ % 4 < 2;
+      std::vector<int> offsets{0};
+      for (int count : counts) offsets.push_back(offsets.back() + count);
+      Size const p = offsets.back(), sources = gathered ? p / 2 + 1 : p;
+      support::Numbers numbers(std::uint64_t(p * 10007 + n * 101 + k));
+      auto const number = [&] { return exact ? double(numbers.whole(0, 3) == 0 ? numbers.whole(-4, 4) : 0) : numbers.uniform(); };
+      support::Matrix<T> const x(ctx, support::Layout::turned, sources, k, number);
+      auto const w = support::Guarded<T, 3>(Extents{groups, n, k}, 0, 1).fill(number);
+      auto const out = support::poisoned<float>(Extents{p, n});
+      std::vector<int> rows;
+      for (Size i = 0; i < p; ++i) rows.push_back(gathered ? numbers.whole(0, int(sources) - 1) : int(i));
+      support::OnDevice const dw(ctx, w);
+      support::OnDevice const dout(ctx, out);
+      std::vector<T const*> pointers;
+      for (Size g = 0; g < groups; ++g) pointers.push_back(dw.view().data() + g * n * k);
+      auto const drows = ctx.on_device(View<int const, 1, Cpu>(rows.data(), Extents{p}));
+      auto const doffsets = ctx.on_device(View<int const, 1, Cpu>(offsets.data(), Extents{groups + 1}));
+      auto const dpointers = ctx.on_device(View<T const* const, 1, Cpu>(pointers.data(), Extents{groups}));
+      kernels::gemm_grouped_general<T, float, Dev>(ctx.stream(), x.view(), gathered ? drows.view() : View<int const, 1, Dev>{},
+                                                   doffsets.view(), dpointers.view(), {.alpha = 2}, dout.view());
+      auto const got = dout.back();
+      EXPECT_TRUE(got.intact());
+      for (Size g = 0; g < groups; ++g) {
+        auto all = ctx.template empty<float>(Extents{sources, n});  // every row times this group's matrix
+        kernels::gemm_general<T, float, Dev>(ctx.stream(), x.view(), View<T const, 2, Dev>(dw.view()[g]), {.alpha = 2}, all.view());
+        auto const single = ctx.on_host(all.view());
+        for (Size i = offsets[std::size_t(g)]; i < offsets[std::size_t(g) + 1]; ++i)
+          for (Size j = 0, row = rows[std::size_t(i)]; j < n; ++j) {
+            ASSERT_EQ(got.view()(i, j), single(row, j)) << "group " << g << ", row " << i << ", column " << j;
+            if (!exact) continue;
+            double want = 0;
+            for (Size c = 0; c < k; ++c) want += 2 * double(float(x(row, c))) * double(float(w.view()(g, j, c)));
+            ASSERT_EQ(double(got.view()(i, j)), want) << "group " << g << ", row " << i << ", column " << j << " of " << n << ", K " << k;
+          }
+      }
+    }
+  });
+}
+
 TEST(GemmGroupedArguments, AreRefusedByName) {
   support::on_each_machine([](Context<Dev>& ctx) {
     auto x = ctx.template empty<bf16>(Extents{Size{8}, Size{32}}), out = ctx.template empty<bf16>(Extents{Size{8}, Size{16}});
@@ -137,6 +190,13 @@ TEST(GemmGroupedArguments, AreRefusedByName) {
     support::expect_bad_views_refused("gemm_grouped: w", matrices, [&](auto bad) { grouped(x, eight, three, bad, out.view()); });
     support::expect_bad_views_refused("gemm_grouped: out", out.view(), [&](auto bad) { grouped(x, eight, three, matrices, bad); });
     grouped({nullptr, {0, 32}}, {}, three, matrices, {nullptr, {0, 16}});  // nothing
+    auto const general = [&](View<bf16 const, 2, Dev> a, View<int const, 1, Dev> offsets, Epilogue<bf16, Dev> const& e) {
+      kernels::gemm_grouped_general<bf16, bf16, Dev>(ctx.stream(), a, eight, offsets, matrices, e, out.view());
+    };
+    support::expect_bad_views_refused("gemm_grouped: x", support::input(x), [&](auto bad) { general(bad, three, {}); });
+    support::expect_refused("gemm_grouped: offsets: expected shape (3)", [&] { general(x, eight, {}); });
+    auto numbers = ctx.template empty<float>(Extents{Size{8}, Size{2}});
+    support::expect_refused("gemm_grouped: norm", [&] { general(x, three, {.norm = {numbers.view(), numbers.view()}}); });
   });
 }
 

@@ -94,6 +94,9 @@ TEST(GroupNormArguments, AreRefusedByName) {
         EXPECT_NE(std::string_view(e.what()).find(part), std::string_view::npos) << e.what();
       }
     };
+    View<float const, 2, Dev> const wide(x.data(), {1, Size{1} << 31}, {0, 0});
+    support::expect_refused("group_norm: x: at most 2147483647",
+                            [&] { kernels::group_norm<float, Dev>(ctx.stream(), wide, 2, v, v, 1e-5f, false, scratch.view(), x.view()); });
     refused(4, scratch.view(), "6 channels do not divide into 4 groups");
     refused(0, scratch.view(), "do not divide into 0 groups");
     refused(3, scratch.view(), "scratch: expected shape (1, 3)");

@@ -26,12 +26,12 @@ constexpr std::array<Size, 2> kShapes[] = {{1, 1},   {2, 2},   {3, 3},   {4, 5},
                                            {5, 33},  {1, 63},  {2, 64},  {3, 65},  {7, 97},   {4, 127},  {1, 128}, {2, 129}, {8, 192},
                                            {3, 255}, {1, 256}, {2, 511}, {1, 768}, {2, 1023}, {3, 1024}, {1, 1025}};
 
-struct Moments2 {
+struct RowMoments {
   double mean = 0, rstd = 0;
 };
 template <class Row>
-Moments2 moments(Row row, Size channels, double eps) {
-  Moments2 out;
+RowMoments moments(Row row, Size channels, double eps) {
+  RowMoments out;
   double squares = 0;
   for (Size c = 0; c < channels; ++c) out.mean += row(c) / double(channels);
   for (Size c = 0; c < channels; ++c) squares += std::pow(row(c) - out.mean, 2);
@@ -105,25 +105,38 @@ TYPED_TEST(NormFolded, WeightsMatchDouble) {
 TYPED_TEST(NormFolded, EveryFormOfTheProductUnfoldsExactly) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
-    // skinny, general (odd K), small tiles ragged and full, K in parts
-    for (auto const& [m, n, k] : {std::array<Size, 3>{1, 24, 64}, {16, 9, 64}, {17, 23, 63}, {64, 64, 64}, {65, 40, 72}, {33, 16, 2048}})
+    // skinny, general (odd K), small tiles ragged and full, K in parts, large tiles
+    for (auto const& [m, n, k] :
+         {std::array<Size, 3>{1, 24, 64}, {16, 9, 64}, {17, 23, 63}, {64, 64, 64}, {65, 40, 72}, {33, 16, 2048}, {1153, 1537, 8}})
       for (Layout const layout : {Layout::odd, Layout::aligned, Layout::dense}) {
+        if (m > 1000 && layout != Layout::dense) continue;
         SCOPED_TRACE(text(support::type_of<T>(), " ", m, "x", n, "x", k, ", layout ", static_cast<int>(layout)));
         support::Numbers numbers(std::uint64_t(m * 10007 + n * 101 + k));
         auto const whole = [&] { return double(numbers.whole(0, 3) == 0 ? numbers.whole(-2, 2) : 0); };
         Matrix<T> const x(ctx, layout, m, k, whole), w(ctx, layout, n, k, whole), bias(ctx, layout, 1, n, whole);
         Matrix<float> const rows(ctx, layout, m, 2, [&] { return numbers.whole(1, 2) * 0.5; }), columns(ctx, layout, 2, n, whole);
         Matrix<float> out(ctx, layout, m, n);
-        View<T const, 1, Dev> const added(bias.view().data(), {n}, {bias.view().stride(1)});
-        ops::linear<T, float, Dev>(ctx, x.view(), w.view(), {.bias = added, .norm = {rows.view(), columns.view()}}, out.view());
+        auto const sign = [&] { return numbers.whole(0, 1) == 0 ? 2 : -1; };
+        Matrix<T> const scale(ctx, layout, 1, n, sign), factor(ctx, layout, m, n, sign), residual(ctx, layout, m, n, whole);
+        auto const vector = [](Matrix<T> const& v) {
+          return View<T const, 1, Dev>(v.view().data(), {v.view().extent(1)}, {v.view().stride(1)});
+        };
+        Epilogue<T, Dev> const e{.bias = vector(bias),
+                                 .scale = vector(scale),
+                                 .factor = factor.view(),
+                                 .residual = residual.view(),
+                                 .alpha = 2,
+                                 .norm = {rows.view(), columns.view()}};
+        ops::linear<T, float, Dev>(ctx, x.view(), w.view(), e, out.view());
         out.fetch();
         EXPECT_TRUE(out.intact());
         for (Size i = 0; i < m; ++i)
           for (Size j = 0; j < n; ++j) {
             double sum = 0;
             for (Size c = 0; c < k; ++c) sum += double(float(x(i, c))) * double(float(w(j, c)));
-            double const want =
-                double(rows(i, 1)) * (sum - double(rows(i, 0)) * double(columns(0, j))) + double(columns(1, j)) + double(float(bias(0, j)));
+            double const normed = double(rows(i, 1)) * (sum - double(rows(i, 0)) * double(columns(0, j))) + double(columns(1, j));
+            double const want = double(float(residual(i, j))) +
+                                double(float(factor(i, j))) * double(float(scale(0, j))) * (2 * normed + double(float(bias(0, j))));
             ASSERT_EQ(double(out(i, j)), want) << "at " << i << ", " << j;
           }
       }
@@ -134,11 +147,12 @@ TYPED_TEST(NormFolded, IsTheNormedProduct) {
   using T = TypeParam;
   support::on_each_machine([](Context<Dev>& ctx) {
     constexpr float kEps = 1e-5f;
-    for (auto const& [m, n, k] : {std::array<Size, 3>{2, 8, 64}, {5, 12, 256}, {40, 24, 64}, {33, 20, 192}}) {
-      SCOPED_TRACE(text(support::type_of<T>(), " ", m, "x", n, "x", k));
+    for (auto const& [m, n, k, mean] :
+         {std::array<Size, 4>{2, 8, 64, 0}, {5, 12, 256, 0}, {40, 24, 64, 1}, {33, 20, 192, 8}, {3, 8, 64, 8}}) {
+      SCOPED_TRACE(text(support::type_of<T>(), " ", m, "x", n, "x", k, ", mean ", mean));
       support::Numbers numbers(std::uint64_t(m * 10007 + n * 101 + k));
       auto const make = [&] { return numbers.uniform(); };
-      Matrix<T> const x(ctx, Layout::dense, m, k, [&] { return numbers.uniform() + 0.25; }), w(ctx, Layout::dense, n, k, make);
+      Matrix<T> const x(ctx, Layout::dense, m, k, [&] { return numbers.uniform() + double(mean); }), w(ctx, Layout::dense, n, k, make);
       Matrix<T> const gain(ctx, Layout::dense, 1, k, [&] { return numbers.uniform() + 1; }), shift(ctx, Layout::dense, 1, k, make);
       Matrix<T> const bias(ctx, Layout::dense, 1, n, make);
       Matrix<T> folded(ctx, Layout::dense, n, k), out(ctx, Layout::dense, m, n);
@@ -161,12 +175,34 @@ TYPED_TEST(NormFolded, IsTheNormedProduct) {
             size += std::abs(normed * scaled), raw += std::abs(double(float(x(i, c))) * scaled) + std::abs(norm.mean * scaled);
             weights += std::abs(weight);
           }
-          // w' is rounded to T; sums of x·w' and of w' are off by K + 8 roundings at most, scaled by rstd; so are moments (above), shifts
+          // w' is rounded to T, which the product and Σ w' see alike; their sums are off by K + 8 roundings at most, scaled by rstd: what a
+          // mean that is large beside the deviation costs is in `raw`; so are moments (above), shifts
           double const bound =
               support::kRoundoff<T> * (size + std::abs(want)) + (double(k) + 8) * kUnit * (norm.rstd * raw + weights + size);
           ASSERT_NEAR(double(float(out(i, j))), want, bound) << "at " << i << ", " << j;
         }
       }
+    }
+  });
+}
+
+TEST(NormFold, MayBeDoneInPlace) {
+  support::on_each_machine([](Context<Dev>& ctx) {
+    support::Numbers numbers(5);
+    auto const make = [&] { return numbers.uniform(); };
+    Matrix<float> w(ctx, Layout::dense, 6, 40, make);
+    Matrix<float> const before = w, gain(ctx, Layout::dense, 1, 40, make);
+    Matrix<float> columns(ctx, Layout::dense, 2, 6);
+    View<float const, 1, Dev> const gains(gain.view().data(), {40});
+    kernels::fold_norm<float, Dev>(ctx.stream(), w.view(), gains, gains, {}, w.view(), columns.view());
+    w.fetch(), columns.fetch();
+    for (Size n = 0; n < 6; ++n) {
+      double shifted = 0;
+      for (Size k = 0; k < 40; ++k) {
+        ASSERT_EQ(w(n, k), before(n, k) * gain(0, k));
+        shifted += double(before(n, k)) * double(gain(0, k));
+      }
+      ASSERT_NEAR(double(columns(1, n)), shifted, 9 * kUnit * 40);
     }
   });
 }
@@ -197,14 +233,22 @@ TEST(NormFoldArguments, AreRefusedByName) {
     support::expect_refused("fold_norm: columns: overlaps gain", [&] {
       fold(w, gain, shift, folded.view(), {gain.data(), {2, 6}, {1, 2}});
     });
-    fold(w, gain, shift, w.view(), columns.view());  // in place
-    moments({nullptr, {0, 8}}, {nullptr, {0, 2}});   // nothing
+    View<float const, 2, Dev> const wide(x.data(), {1, Size{1} << 31}, {0, 0});
+    support::expect_refused("row_moments: x: at most 2147483647", [&] { moments(wide, rows.view().slice(0, 0, 1)); });
+    support::expect_refused("fold_norm: w: at most 2147483647", [&] { fold(wide, gain, shift, folded.view(), columns.view()); });
+    View<float const, 1, Dev> const short_bias(gain.data(), {5});
+    support::expect_refused("fold_norm: bias: expected shape (6)", [&] {
+      kernels::fold_norm<float, Dev>(ctx.stream(), w, gain, shift, short_bias, folded.view(), columns.view());
+    });
+    moments({nullptr, {0, 8}}, {nullptr, {0, 2}});  // nothing
     auto const unfold = [&](NormFold<Dev> norm) {
       kernels::gemm<float, float, Dev>(ctx.stream(), false, x, w, {.norm = norm}, out.view());
     };
     support::expect_refused("gemm: norm.rows: expected shape (4, 2)", [&] { unfold({columns.view(), columns.view()}); });
     support::expect_refused("gemm: norm.columns: expected shape (2, 6)", [&] { unfold({rows.view(), rows.view()}); });
     support::expect_refused("gemm: norm.rows", [&] { unfold({{}, columns.view()}); });
+    View<float const, 2, Dev> const over(out.data(), {4, 2});
+    support::expect_refused("gemm: out: overlaps norm.rows", [&] { unfold({over, columns.view()}); });
   });
 }
 

@@ -18,9 +18,9 @@ using Types = testing::Types<float, bf16, half>;
 TYPED_TEST_SUITE(RowNorm, Types);
 
 // least, primes, one less and one more than a warp and a block's rows, widths of the real models' norms
-constexpr std::array<Size, 2> kShapes[] = {{1, 1},  {1, 2},   {2, 3},   {3, 5},   {4, 7},   {5, 8},   {3, 16},  {4, 31},  {5, 32},  {7, 33},  {8, 48},  {9, 63},
-                                           {1, 64}, {2, 65},  {3, 96},  {4, 127}, {5, 128}, {6, 129}, {1, 192}, {2, 257}, {3, 384}, {1, 577}, {2, 768}, {1, 1024},
-                                           {5, 1}};
+constexpr std::array<Size, 2> kShapes[] = {{1, 1},   {1, 2},   {2, 3},   {3, 5},   {4, 7},   {5, 8},    {3, 16},  {4, 31},  {5, 32},
+                                           {7, 33},  {8, 48},  {9, 63},  {1, 64},  {2, 65},  {3, 96},   {4, 127}, {5, 128}, {6, 129},
+                                           {1, 192}, {2, 257}, {3, 384}, {1, 577}, {2, 768}, {1, 1024}, {5, 1}};
 
 /// Sums of C terms in float, whichever order: (C/32 + 5 + 2) roundings at most; doubled for the quotient and the products.
 double slack(Size channels) { return 2 * (double(channels) / 32 + 9) * 0x1p-24; }
@@ -32,7 +32,9 @@ TYPED_TEST(RowNorm, LayerNormMatchesDouble) {
       support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
       auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});
       auto const gain = support::dense<T>(numbers, Extents{channels}), bias = support::dense<T>(numbers, Extents{channels});
-      support::OnDevice const dx(ctx, x); support::OnDevice const dgain(ctx, gain); support::OnDevice const dbias(ctx, bias);
+      support::OnDevice const dx(ctx, x);
+      support::OnDevice const dgain(ctx, gain);
+      support::OnDevice const dbias(ctx, bias);
       support::OnDevice const dout(ctx, out);
       kernels::layer_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), dbias.view(), 1e-5f, dout.view());
       auto const got = dout.back();
@@ -45,8 +47,10 @@ TYPED_TEST(RowNorm, LayerNormMatchesDouble) {
         for (Size c = 0; c < channels; ++c) {
           double const y = (double(float(x.view()(n, c))) - mean) * rstd, g = double(float(gain.view()(c)));
           double const want = y * g + double(float(bias.view()(c)));
-          double const bound = slack(channels) * (std::abs(y * g) + rstd * std::abs(g)) + 2 * support::kRoundoff<T> * std::abs(want) + 0x1p-24;
-          ASSERT_NEAR(float(got.view()(n, c)), want, bound) << support::type_of<T>() << " " << rows << "x" << channels << " at " << n << ", " << c;
+          double const bound =
+              slack(channels) * (std::abs(y * g) + rstd * std::abs(g)) + 2 * support::kRoundoff<T> * std::abs(want) + 0x1p-24;
+          ASSERT_NEAR(float(got.view()(n, c)), want, bound)
+              << support::type_of<T>() << " " << rows << "x" << channels << " at " << n << ", " << c;
         }
       }
     }
@@ -61,7 +65,9 @@ TYPED_TEST(RowNorm, RmsNormMatchesDoubleAndWorksInPlace) {
         support::Numbers numbers(std::uint64_t(rows * 1000 + channels));
         auto const x = support::dense<T>(numbers, Extents{rows, channels}), out = support::poisoned<T>(Extents{rows, channels});
         auto const gain = support::dense<T>(numbers, Extents{channels});
-        support::OnDevice const dx(ctx, x); support::OnDevice const dgain(ctx, gain); support::OnDevice const dout(ctx, out);
+        support::OnDevice const dx(ctx, x);
+        support::OnDevice const dgain(ctx, gain);
+        support::OnDevice const dout(ctx, out);
         kernels::rms_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), 1e-5f, offset, dout.view());
         kernels::rms_norm<T, Dev>(ctx.stream(), dx.view(), dgain.view(), 1e-5f, offset, dx.view());
         auto const got = dout.back(), in_place = dx.back();
@@ -73,7 +79,7 @@ TYPED_TEST(RowNorm, RmsNormMatchesDoubleAndWorksInPlace) {
           for (Size c = 0; c < channels; ++c) {
             double const want = double(float(x.view()(n, c))) * rstd * (double(float(gain.view()(c))) + double(offset));
             // two roundings to T where y is rounded before the product
-            ASSERT_NEAR(float(got.view()(n, c)), want, (slack(channels) + 2.01 * support::kRoundoff<T>) * std::abs(want) + 0x1p-24)
+            ASSERT_NEAR(float(got.view()(n, c)), want, (slack(channels) + 2.01 * support::kRoundoff<T>)*std::abs(want) + 0x1p-24)
                 << support::type_of<T>() << " " << rows << "x" << channels << " at " << n << ", " << c;
             ASSERT_EQ(float(got.view()(n, c)), float(in_place.view()(n, c)));
           }
@@ -95,6 +101,11 @@ TEST(RowNormArguments, AreRefusedByName) {
         EXPECT_NE(std::string_view(e.what()).find(part), std::string_view::npos) << e.what();
       }
     };
+    View<float const, 2, Dev> const wide(x.data(), {1, Size{1} << 31}, {0, 0});
+    support::expect_refused("rms_norm: x: at most 2147483647",
+                            [&] { kernels::rms_norm<float, Dev>(stream, wide, gain, 1e-5f, 0, x.view()); });
+    support::expect_refused("layer_norm: x: at most 2147483647",
+                            [&] { kernels::layer_norm<float, Dev>(stream, wide, gain, gain, 1e-5f, x.view()); });
     View<float, 2, Dev> const null(nullptr, {2, 8}), odd(reinterpret_cast<float*>(reinterpret_cast<char*>(x.data()) + 1), {2, 8});
     refused(null, gain, x, "rms_norm: x: the pointer is null");
     refused(odd, gain, x, "rms_norm: x: the pointer is not aligned");
@@ -103,7 +114,8 @@ TEST(RowNormArguments, AreRefusedByName) {
     refused(x, gain, {x.data(), {2, 8}, {-8, 1}}, "rms_norm: out: strides must not be negative");
     refused(x, gain, {x.data() + 1, {2, 7}, {8, 1}}, "rms_norm: out: expected shape (2, 8)");
     refused({x.data(), {1, 8}}, gain, {x.data() + 4, {1, 8}}, "rms_norm: out: overlaps x");
-    kernels::rms_norm<float, Dev>(stream, View<float, 2, Dev>(nullptr, {0, 8}), gain, 1e-5f, 0, View<float, 2, Dev>(nullptr, {0, 8}));  // nothing
+    kernels::rms_norm<float, Dev>(stream, View<float, 2, Dev>(nullptr, {0, 8}), gain, 1e-5f, 0,
+                                  View<float, 2, Dev>(nullptr, {0, 8}));  // nothing
     auto const rows = support::input(x);
     auto const channels = support::input(gain.view());
     auto out = ctx.template empty<float>(x.extents());

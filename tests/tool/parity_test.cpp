@@ -151,6 +151,20 @@ TEST(MgmTiny, LoadsAndDumps) {
   }
 }
 
+// On the CUDA kernels, run by the processor, it answers as on the processor's own.
+TEST(MgmTiny, AnswersOnSimtAsOnTheProcessor) {
+  auto const answer = [](std::string const& device) {
+    auto const ran = support::run({MGM_TOOL, "chat", MGM_TEST_SOURCE "/examples/mgm-tiny", "--device", device, "--dtype", "bf16", "--image",
+                                   MGM_TEST_SOURCE "/examples/pictures/scene_1.png", "--prompt", "What colour is the background?", "--temperature",
+                                   "0", "--progress", "never"});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    return ran.out;
+  };
+  std::string const on_cpu = answer("cpu");
+  EXPECT_EQ(answer("simt"), on_cpu);
+  EXPECT_EQ(answer("simt:80"), on_cpu);
+}
+
 }  // namespace parity_test
 #else
 TEST(Parity, NeedsTheTool) { FAIL() << "the mgm tool is not built here: it needs CLI11, libpng and libjpeg (and MGM_EXAMPLES=ON)"; }

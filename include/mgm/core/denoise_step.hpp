@@ -28,6 +28,12 @@ template <Device Dev = DefaultDevice>
 struct DenoiseMemory {
   View<float, 2, Dev> x, data, started;  // (P, C)
   View<float, 3, Dev> past;              // (3, P, C): the network's outputs, the newest first
+
+  /// What a launch that takes it writes.
+  template <class Visit>
+  MGM_HD void outputs(Visit&& visit) const {
+    visit(x), visit(data), visit(started), visit(past);
+  }
 };
 
 /// base + guidance·(prediction − base), Ho & Salimans 2022, arXiv:2207.12598.

@@ -24,7 +24,8 @@ enum class Activation { none, quick_gelu, gelu, gelu_tanh, silu };
 
 /// LayerNorm of the rows of x taken out of their product with w, whose columns carry the gain: with w' = w·diag(gain),
 ///   LN(x)·wᵀ + b = rstd·(x·w'ᵀ − mean·Σ w') + (Σ w·shift + b).   A mean that is large beside the deviation costs as many digits.
-///   rows (M, 2): mean and rstd of each row of x; columns (2, N): Σ w' and Σ w·shift + b.
+///   rows (M, 2): mean and rstd of each row of x; columns (2, N): Σ w' and Σ w·shift + b. Of products alone, not of convolutions. b is
+/// in it: an epilogue that gives it as bias as well adds it twice.
 template <Device Dev = DefaultDevice>
 struct NormFold {
   View<float const, 2, Dev> rows{}, columns{};
@@ -49,6 +50,12 @@ struct Projection {
   View<T const, 2, Dev> w{};
   View<T const, 1, Dev> bias{};
   View<T, 2, Dev> out{};
+
+  /// What a launch that takes it writes.
+  template <class Visit>
+  MGM_HD void outputs(Visit&& visit) const {
+    visit(out);
+  }
 };
 
 }  // namespace mgm::inline v0

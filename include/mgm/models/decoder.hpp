@@ -136,7 +136,7 @@ class Decoder {
       requires KernelDevice<Dev>
     {
       auto const* const sparse = std::get_if<Sparse>(&feed_forward);
-      return sparse == nullptr || sparse->few_rows_fit();
+      return sparse == nullptr || sparse->experts_fit();
     }
     [[nodiscard]] typename Sparse::Experts experts(Context<Dev>& ctx) const
       requires KernelDevice<Dev>

@@ -87,8 +87,8 @@ struct Mixture {
     ops::add_sum<T, Dev>(ctx, sum, x);
   }
 
-  /// Whether the kernels for few rows take these experts.
-  [[nodiscard]] bool few_rows_fit() const { return config.top <= ops::kMostRoutedExperts && dense(); }
+  /// Whether the kernels take these experts.
+  [[nodiscard]] bool experts_fit() const { return config.top <= ops::kMostRoutedExperts && dense(); }
   using Experts = Tensor<ops::ExpertWeights<T> const, 1, Dev>;  // (E)
   /// Where the experts' matrices lie, in the device's memory: for `step`, made once.
   [[nodiscard]] Experts on_device(Context<Dev>& ctx) const
@@ -97,7 +97,7 @@ struct Mixture {
     auto const all = list();
     return ctx.on_device(View<ops::ExpertWeights<T> const, 1, Cpu>(all.data(), {config.experts}));
   }
-  /// The same for at most kFewRows rows where few_rows_fit(), with what on_device(ctx) gave: it can be recorded.
+  /// The same for at most kFewRows rows where experts_fit(), with what on_device(ctx) gave: it can be recorded.
   void step(Context<Dev>& ctx, In<T, 2, Dev> n, Experts const& where, Out<T, 2, Dev> x) const
     requires KernelDevice<Dev>
   {
@@ -131,23 +131,17 @@ struct Mixture {
     for (auto const& e : experts) out.push_back({e.gate.weight.view().data(), e.up.weight.view().data(), e.down.weight.view().data()});
     return out;
   }
-  /// The rest, where a form of the kernels takes these rows without asking the host; false where none does.
+  /// The rest without asking the host; false where experts are too many a row or lie with gaps.
   bool chosen_there(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Out<T, 2, Dev> x) const
     requires KernelDevice<Dev>
   {
-    if (!few_rows_fit()) return false;
+    if (!experts_fit()) return false;
     if (n.extent(0) <= kFewRows) {
       ops::mixture<T, Dev>(ctx, n, logits, config.top, on_device(ctx), config.ffn, Activation::silu, x);
-      return true;
+    } else {
+      ops::mixture_grouped<T, Dev>(ctx, n, logits, config.top, list(), config.ffn, Activation::silu, x);
     }
-    if constexpr (sizeof(T) == 2) {
-      auto const all = list();
-      if (ctx.tuned() && ops::fits_mixture_grouped<T, Dev>(n, all, config.ffn)) {
-        ops::mixture_grouped<T, Dev>(ctx, n, logits, config.top, all, config.ffn, Activation::silu, x);
-        return true;
-      }
-    }
-    return false;
+    return true;
   }
   struct Share {
     std::vector<int> rows;

@@ -31,19 +31,21 @@ void mixture(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Size 
   kernels::mixture_decode<T, Dev>(ctx.stream(), n, ids, weights, experts, activation, hidden.view(), x, x);
 }
 
-/// Whether `mixture_grouped` takes these: rows and matrices that begin on 16 bytes and have a multiple of 8 columns.
-template <simt::HalfReal T, KernelDevice Dev>
-[[nodiscard]] bool fits_mixture_grouped(View<T const, 2, Dev> n, std::span<ExpertWeights<T> const> experts, Size ffn) {
-  bool fits = kernels::is_aligned(n, 16) && n.extent(1) % 8 == 0 && ffn % 8 == 0;
+namespace detail {
+/// Whether the grouped product takes matrix instructions: rows and matrices that begin on 16 bytes and have a multiple of 8 columns.
+template <Real T, KernelDevice Dev>
+[[nodiscard]] bool fits_matrix_instructions(View<T const, 2, Dev> n, std::span<ExpertWeights<T> const> experts, Size ffn) {
+  bool fits = sizeof(T) == 2 && kernels::is_aligned(n, 16) && n.extent(1) % 8 == 0 && ffn % 8 == 0;
   for (auto const& e : experts)
     for (T const* const matrix : {e.gate, e.up, e.down}) fits = fits && reinterpret_cast<std::uintptr_t>(matrix) % 16 == 0;
   return fits;
 }
+}  // namespace detail
 
 /// The same as `mixture` for many rows: each expert's rows are listed on the device, and a product of all experts is one launch. Gate,
-/// their product with up, and each expert's result are rounded to T, the sum once, with x. For what fits_mixture_grouped, on matrix
-/// instructions. Enqueues and returns. Throws ShapeError, ArgumentError, LimitError.
-template <simt::HalfReal T, KernelDevice Dev>
+/// their product with up, and each expert's result are rounded to T, the sum once, with x. Enqueues and returns. Throws ShapeError,
+/// ArgumentError, LimitError.
+template <Real T, KernelDevice Dev>
 void mixture_grouped(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logits, Size top, std::span<ExpertWeights<T> const> experts,
                      Size ffn, Activation activation, Out<T, 2, Dev> x) {
   Size const rows = x.extent(0), count = static_cast<Size>(experts.size());
@@ -57,10 +59,13 @@ void mixture_grouped(Context<Dev>& ctx, In<T, 2, Dev> n, In<float, 2, Dev> logit
   for (auto const matrix : {&ExpertWeights<T>::gate, &ExpertWeights<T>::up, &ExpertWeights<T>::down})
     for (auto const& e : experts) pointers.push_back(e.*matrix);
   auto const matrices = ctx.on_device(View<T const* const, 1, Cpu>(pointers.data(), {3 * count}));
+  bool const fast = ctx.tuned() && detail::fits_matrix_instructions<T, Dev>(n, experts, ffn);
   auto const product = [&](int which, View<T const, 2, Dev> in, View<int const, 1, Dev> from, Epilogue<T, Dev> const& e,
                            View<T, 2, Dev> out) {
     View<T const* const, 1, Dev> const w(matrices.data() + which * count, {count});
-    kernels::gemm_grouped<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), in, from, offsets, w, e, out);
+    if constexpr (simt::HalfReal<T>)
+      if (fast) return kernels::gemm_grouped<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), in, from, offsets, w, e, out);
+    kernels::gemm_grouped_general<T, T, Dev>(ctx.stream(), in, from, offsets, w, e, out);
   };
   auto wide = ctx.template empty<T>(Extents{rows * top, ffn});                 // (P·top, F), expert after expert
   auto results = ctx.template empty<T>(Extents{rows * top, x.extent(1)});      // (P·top, H)

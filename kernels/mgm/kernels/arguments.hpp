@@ -43,7 +43,11 @@ void check_input(std::string_view what, View<T, R, Dev> v) {
   if constexpr (std::same_as<Dev, Cuda>)
     require<DeviceError>(simt::is_device_memory(v.data()), what, ": the pointer is to the host's own memory; copy the data to the device, or pin it");
 }
-/// The same, and no element lies twice in it.
+/// An axis that a kernel counts in int.
+inline void check_int(std::string_view what, Size extent) {
+  require<LimitError>(extent <= std::numeric_limits<int>::max(), what, ": at most 2147483647 elements a row, found ", extent);
+}
+/// The same as check_input, and no element lies twice in it.
 template <class T, int R, Device Dev>
 void check_output(std::string_view what, View<T, R, Dev> v) {
   check_input(what, v);

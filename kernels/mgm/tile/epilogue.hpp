@@ -8,14 +8,14 @@ namespace mgm::inline v0::tile {
 
 /// rstd·(sum − mean·column) + shift.
 template <class Dev>
-MGM_DEVICE float unfold(NormFold<Dev> const& norm, float sum, Size m, Size n) {
+MGM_DEVICE float unfold_norm(NormFold<Dev> const& norm, float sum, Size m, Size n) {
   return simt::fma(norm.rows(m, 1), simt::fma(-norm.rows(m, 0), norm.columns(0, n), sum), norm.columns(1, n));
 }
 
 /// residual + factor ⊙ scale ⊙ activation(alpha·norm(sum) + bias) at (m, n); what is null is left out.
 template <class T, class Dev>
 MGM_DEVICE float finish(Epilogue<T, Dev> const& e, float sum, Size m, Size n) {
-  if (e.norm.rows.data()) sum = unfold(e.norm, sum, m, n);
+  if (e.norm.rows.data()) sum = unfold_norm(e.norm, sum, m, n);
   float y = e.alpha * sum;
   if (e.bias.data()) y += simt::widen(e.bias(n));
   y = simt::activate(e.activation, y);

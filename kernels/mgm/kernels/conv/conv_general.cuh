@@ -62,7 +62,7 @@ void conv_general(simt::Stream<Dev> stream, std::type_identity_t<MapSource<T, De
                          " and stride ", window.stride, "; sides 1 to 64 and strides from 1 are taken");
   check_shape("conv: w", w, out.extent(1), Size{window.side} * window.side * x.channels());
   check_shape("conv: out", out, window.out_rows * window.out_cols, w.extent(0));
-  check_map_apart("conv", out, x), check_apart("conv: out", out, "w", w), check_epilogue("conv", e, out);
+  check_map_apart("conv", out, x), check_apart("conv: out", out, "w", w), check_epilogue("conv", e, out), check_no_norm("conv", e);
   if (out.count() == 0) return;
   simt::launch(stream,
                {.name = "conv_general",

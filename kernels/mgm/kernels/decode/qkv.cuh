@@ -32,7 +32,7 @@ template <Real T, KernelDevice Dev>
   return gemm_skinny_fits<T, Dev>(x, q.w) && gemm_skinny_fits<T, Dev>(x, k.w) && gemm_skinny_fits<T, Dev>(x, v.w);
 }
 
-/// x (M <= 16, K); q, k, v: w (N, K), bias (N) or null, out (M, N), N from 1 on and each its own; rows of x and the weights are dense,
+/// x (M <= 16, K); q, k, v: w (N, K), bias (N) or null, out (M, N), each N its own, 0 for none; rows of x and the weights are dense,
 /// whole vectors of 16 bytes that begin on 16 bytes. No `out` overlaps an input or another. Enqueues and returns. Throws ShapeError and
 /// ArgumentError naming the argument.
 template <Real T, KernelDevice Dev>
@@ -60,8 +60,13 @@ void qkv(simt::Stream<Dev> stream, In<T, 2, Dev> x, std::type_identity_t<Project
       if (&a != &b) check_apart(a.out, a.p.out, b.out.substr(5), b.p.out);
     }
   }
-  require<ArgumentError>(qkv_fits<T, Dev>(x, q, k, v), "qkv: needs at most 16 rows, found ", x.extent(0),
-                         ", and x and weights with dense rows of whole 16 bytes that begin on 16 bytes");
+  require<ArgumentError>(x.extent(0) <= Tr::kMaxRows, "qkv: x: at most ", Tr::kMaxRows, " rows, found ", x.extent(0));
+  auto const whole = [&](std::string_view what, View<T const, 2, Dev> v) {
+    require<ArgumentError>(is_aligned(v, 16) && x.extent(1) * Size{sizeof(T)} % 16 == 0, what,
+                           ": needs dense rows of whole 16 bytes that begin on 16 bytes");
+  };
+  whole("qkv: x", x);
+  for (auto const& a : all) whole(a.w, a.p.w);
   if (x.extent(0) == 0) return;
   Size const blocks =
       simt::ceil_div(q.w.extent(0), Tr::kCols) + simt::ceil_div(k.w.extent(0), Tr::kCols) + simt::ceil_div(v.w.extent(0), Tr::kCols);

@@ -30,6 +30,12 @@ void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, View<TOut,
   if (e.norm.rows.data() || e.norm.columns.data())
     floats("norm.rows", e.norm.rows, out.extent(0), 2), floats("norm.columns", e.norm.columns, 2, out.extent(1));
 }
+/// An epilogue without a folded norm, whose rows and columns are those of one plain product.
+template <Real T, KernelDevice Dev>
+void check_no_norm(std::string_view what, Epilogue<T, Dev> const& e) {
+  require<ArgumentError>(e.norm.rows.data() == nullptr && e.norm.columns.data() == nullptr, what,
+                         ": norm: a norm is folded into plain products alone");
+}
 /// x (M, K), w (N, K), out (M, N) and an epilogue that fits them; `out` overlaps neither x nor w.
 /// Throws ShapeError and ArgumentError naming the argument.
 template <Real T, class TOut, KernelDevice Dev>

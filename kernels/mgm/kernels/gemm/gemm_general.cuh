@@ -20,13 +20,31 @@ struct GemmGeneralTraits {
   };
 };
 
-/// rows [first, first + side) × columns [k, k + kK) of `from`, turned, with zeros beyond its edges.
-template <class Tr, class T, class Dev, int kWidth>
-MGM_DEVICE void gemm_panel(View<T const, 2, Dev> from, Size first, Size k, float (&to)[Tr::kK][kWidth]) {
+/// Row i of a tile's panel is row `row_of(i)` of `from`, columns [k, k + kK), turned; zeros for a row of -1 and beyond the last column.
+template <class Tr, class T, class Dev, int kWidth, class Row>
+MGM_DEVICE void gemm_panel(View<T const, 2, Dev> const& from, Row row_of, Size k, float (&to)[Tr::kK][kWidth]) {
   for (int i = simt::thread_idx(); i < Tr::kK * Tr::kM; i += Tr::kThreads) {
-    int const row = i / Tr::kK, col = i % Tr::kK;
-    bool const inside = first + row < from.extent(0) && k + col < from.extent(1);
-    to[col][row] = inside ? simt::widen(from(first + row, k + col)) : 0.0f;
+    int const at = i / Tr::kK, col = i % Tr::kK;
+    Size const row = row_of(at);
+    to[col][at] = row >= 0 && k + col < from.extent(1) ? simt::widen(from(row, k + col)) : 0.0f;
+  }
+}
+
+/// The sums of a tile, whose rows are rows `row_of` of x and whose columns are those of w from n0 on: each thread's square begins at
+/// (mine_m, mine_n) of it. All threads of the block meet.
+template <class Tr, class T, class Dev, class Row>
+MGM_DEVICE void gemm_general_sums(typename Tr::Shared& s, View<T const, 2, Dev> const& x, Row row_of, View<T const, 2, Dev> const& w,
+                                  Size n0, int mine_m, int mine_n, float (&sum)[Tr::kPart][Tr::kPart]) {
+  static_assert(Tr::kM == Tr::kN);
+  auto const column = [&](int i) -> Size { return n0 + i < w.extent(0) ? n0 + i : Size{-1}; };
+  for (Size k = 0; k < x.extent(1); k += Tr::kK) {
+    gemm_panel<Tr>(x, row_of, k, s.x);  // (16, 64)
+    gemm_panel<Tr>(w, column, k, s.w);  // (16, 64)
+    simt::sync_block();
+    for (int i = 0; i < Tr::kK; ++i)
+      MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a) MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) sum[a][b] =
+          simt::fma(s.x[i][mine_m + a], s.w[i][mine_n + b], sum[a][b]);
+    simt::sync_block();  // before the panels are overwritten
   }
 }
 
@@ -34,25 +52,15 @@ template <class T, class TOut, class Dev>
 MGM_GLOBAL(GemmGeneralTraits::kThreads)
 void gemm_general_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilogue<T, Dev> epilogue, View<TOut, 2, Dev> out) {
   using Tr = GemmGeneralTraits;
-  static_assert(Tr::kM == Tr::kN);
-  auto& s = simt::shared<Tr::Shared>();
   Size const m0 = Size{simt::block_idx().y} * Tr::kM, n0 = Size{simt::block_idx().x} * Tr::kN;
   int const mine_m = simt::thread_idx() / (Tr::kN / Tr::kPart) * Tr::kPart, mine_n = simt::thread_idx() % (Tr::kN / Tr::kPart) * Tr::kPart;
-  float sum[Tr::kPart][Tr::kPart] = {};                                            // (4, 4)
-  for (Size k = 0; k < x.extent(1); k += Tr::kK) {
-    gemm_panel<Tr>(x, m0, k, s.x);                                                 // (16, 64)
-    gemm_panel<Tr>(w, n0, k, s.w);                                                 // (16, 64)
-    simt::sync_block();
-    for (int i = 0; i < Tr::kK; ++i)
-      MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a)
-        MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) sum[a][b] = simt::fma(s.x[i][mine_m + a], s.w[i][mine_n + b], sum[a][b]);
-    simt::sync_block();                                                            // before the panels are overwritten
+  auto const row = [&](int i) -> Size { return m0 + i < x.extent(0) ? m0 + i : Size{-1}; };
+  float sum[Tr::kPart][Tr::kPart] = {};  // (4, 4)
+  gemm_general_sums<Tr>(simt::shared<Tr::Shared>(), x, row, w, n0, mine_m, mine_n, sum);
+  MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a) MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) {  // unrolled: sums stay in registers
+    Size const m = m0 + mine_m + a, n = n0 + mine_n + b;
+    if (m < out.extent(0) && n < out.extent(1)) out(m, n) = simt::narrow<TOut>(tile::finish(epilogue, sum[a][b], m, n));
   }
-  MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a)
-    MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) {                               // unrolled: sums stay in registers
-      Size const m = m0 + mine_m + a, n = n0 + mine_n + b;
-      if (m < out.extent(0) && n < out.extent(1)) out(m, n) = simt::narrow<TOut>(tile::finish(epilogue, sum[a][b], m, n));
-    }
 }
 
 /// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — and out (M, N) of T or float, any strides; `out` may be the
@@ -64,7 +72,9 @@ void gemm_general(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> w, Ep
   check_gemm<T, TOut, Dev>(x, w, e, out);
   if (out.count() == 0) return;
   simt::launch(stream,
-               {.name = "gemm_general", .grid = {simt::ceil_div(n, Tr::kN), simt::ceil_div(m, Tr::kM)}, .block = Tr::kThreads,
+               {.name = "gemm_general",
+                .grid = {simt::ceil_div(n, Tr::kN), simt::ceil_div(m, Tr::kM)},
+                .block = Tr::kThreads,
                 .shared = sizeof(Tr::Shared)},
                gemm_general_kernel<T, TOut, Dev>, x, w, e, out);
 }

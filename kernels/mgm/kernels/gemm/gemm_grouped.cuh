@@ -4,25 +4,10 @@
 /// A block makes kM rows of one group; there are as many blocks as the groups could need however the rows fall, and those left over return.
 /// bf16 and f16, sums in float, bit for bit those of gemm_mma. Not measured on any GPU.
 #pragma once
+#include <mgm/kernels/gemm/gemm_grouped_general.cuh>
 #include <mgm/kernels/gemm/gemm_mma.cuh>
 
 namespace mgm::inline v0::kernels {
-
-/// A block's part of the rows: group, first row in the list, and the row behind the group's last.
-struct GroupTile {
-  int group = -1, first = 0, end = 0;
-};
-/// The tile of block `index` when each group is cut into tiles of `side` rows; no group when there is none for it.
-template <class Dev>
-MGM_DEVICE GroupTile find_group_tile(View<int const, 1, Dev> offsets, int index, int side) {
-  int const groups = static_cast<int>(offsets.extent(0)) - 1;
-  for (int g = 0; g < groups; ++g) {
-    int const begin = offsets(g), end = offsets(g + 1), tiles = (end - begin + side - 1) / side;
-    if (index < tiles) return {g, begin + index * side, end};
-    index -= tiles;
-  }
-  return {};
-}
 
 template <class Tr, class T, class TOut, class Dev>
 MGM_GLOBAL(Tr::kThreads, Tr::kBlocks)
@@ -31,7 +16,7 @@ void gemm_grouped_kernel(View<T const, 2, Dev> x, View<int const, 1, Dev> rows, 
   using Shared = GemmMmaShared<Tr, T, false>;
   auto& s = simt::shared<Shared>();
   GroupTile const mine = find_group_tile(offsets, simt::block_idx().x, Tr::kM);
-  if (mine.group < 0) return;                                                      // the whole block
+  if (mine.group < 0) return;  // the whole block
   Size const n0 = Size{simt::block_idx().y} * Tr::kN;
   View<T const, 2, Dev> const weight(w(mine.group), {out.extent(1), x.extent(1)});  // (N, K)
   tile::GatherCopy<T, typename Shared::X, Tr::kThreads> copy_x(x, simt::thread_idx(), [&](int i) -> Size {
@@ -39,7 +24,7 @@ void gemm_grouped_kernel(View<T const, 2, Dev> x, View<int const, 1, Dev> rows, 
     return p >= mine.end ? Size{-1} : rows.data() != nullptr ? Size{rows(p)} : Size{p};
   });
   tile::TileCopy<T, typename Shared::W, Tr::kThreads> copy_w(weight, n0, 0, simt::thread_idx());
-  float sum[Tr::kPartsM][Tr::kPartsN][4] = {};                                     // (kM, kN) over the block
+  float sum[Tr::kPartsM][Tr::kPartsN][4] = {};  // (kM, kN) over the block
   gemm_mma_sums(s, copy_x, copy_w, static_cast<int>((x.extent(1) + Tr::kK - 1) / Tr::kK), sum);
   gemm_mma_finish(s, sum, [&](float const* eight, int row, int col) {
     Size const p = Size{mine.first} + row, n = n0 + col;
@@ -55,16 +40,9 @@ template <class Tr = GemmMmaSmall, simt::HalfReal T, class TOut, KernelDevice De
 void gemm_grouped(simt::Stream<Dev> stream, In<T, 2, Dev> x, View<int const, 1, Dev> rows, View<int const, 1, Dev> offsets,
                   View<T const* const, 1, Dev> w, Epilogue<T, Dev> const& e, Out<TOut, 2, Dev> out) {
   Size const n = out.extent(1), k = x.extent(1), groups = w.extent(0);
-  check_input("gemm_grouped: x", x), check_input("gemm_grouped: offsets", offsets), check_input("gemm_grouped: w", w),
-      check_output("gemm_grouped: out", out);
-  check_shape("gemm_grouped: offsets", offsets, groups + 1);
-  if (rows.data() != nullptr) check_input("gemm_grouped: rows", rows), check_shape("gemm_grouped: rows", rows, out.extent(0));
-  else check_shape("gemm_grouped: x", x, out.extent(0), any);
+  check_grouped<T, TOut, Dev>(x, rows, offsets, w, e, out);
   require<ArgumentError>(is_aligned(x, 16) && k % 8 == 0 && k < Size{1} << 28,
                          "gemm_grouped: x: rows must be dense, begin on 16 bytes and have a multiple of 8 columns below 2^28, found ", k);
-  check_apart("gemm_grouped: out", out, "x", x), check_apart("gemm_grouped: out", out, "rows", rows),
-      check_apart("gemm_grouped: out", out, "offsets", offsets);
-  check_epilogue("gemm_grouped", e, out);
   if (out.count() == 0 || groups == 0) return;
   simt::launch(stream,
                {.name = "gemm_grouped",
@@ -72,11 +50,6 @@ void gemm_grouped(simt::Stream<Dev> stream, In<T, 2, Dev> x, View<int const, 1, 
                 .block = Tr::kThreads,
                 .shared = sizeof(GemmMmaShared<Tr, T, false>)},
                gemm_grouped_kernel<Tr, T, TOut, Dev>, x, rows, offsets, w, e, is_wide(e, out), out);
-}
-
-/// Each group's matrix once, P rows of x and out.
-constexpr Cost gemm_grouped_cost(Size p, Size groups, Size n, Size k, Size bytes, Size out_bytes) {
-  return {(p + groups * n) * k * bytes + p * n * out_bytes, 2 * p * n * k};
 }
 
 }  // namespace mgm::inline v0::kernels

@@ -9,7 +9,9 @@
                                         View<ExpertWeights<T> const, 1, Dev>, Activation, Out<T, 3, Dev>, In<T, 2, Dev>,             \
                                         Out<T, 2, Dev>);                                                                               \
   TEMPLATE void mixture_combine<T, Dev>(simt::Stream<Dev>, In<T, 2, Dev>, View<int const, 2, Dev>, View<float const, 2, Dev>,      \
-                                         In<T, 2, Dev>, Out<T, 2, Dev>);
+                                         In<T, 2, Dev>, Out<T, 2, Dev>);                                                               \
+  TEMPLATE void gemm_grouped_general<T, T, Dev>(simt::Stream<Dev>, In<T, 2, Dev>, View<int const, 1, Dev>, View<int const, 1, Dev>, \
+                                                View<T const* const, 1, Dev>, Epilogue<T, Dev> const&, Out<T, 2, Dev>);
 #define MGM_MIXTURE_16(TEMPLATE, T, Dev)                                                                                                      \
   TEMPLATE void gemm_grouped<GemmMmaSmall, T, T, Dev>(simt::Stream<Dev>, In<T, 2, Dev>, View<int const, 1, Dev>,                    \
                                                        View<int const, 1, Dev>, View<T const* const, 1, Dev>, Epilogue<T, Dev> const&, \

@@ -119,7 +119,8 @@ void group_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, Size groups, In<T, 1,
                 View<Moments, 2, Dev> scratch, Out<T, 2, Dev> out) {
   using Tr = GroupNormTraits;
   Size const rows = x.extent(0), channels = x.extent(1);
-  check_input("group_norm: x", x), check_input("group_norm: gain", gain), check_input("group_norm: bias", bias);
+  check_input("group_norm: x", x), check_int("group_norm: x", channels), check_input("group_norm: gain", gain),
+      check_input("group_norm: bias", bias);
   require<ShapeError>(groups >= 1 && channels % groups == 0, "group_norm: ", channels, " channels do not divide into ", groups, " groups");
   check_shape("group_norm: gain", gain, channels), check_shape("group_norm: bias", bias, channels),
       check_shape("group_norm: out", out, rows, channels);
@@ -139,10 +140,11 @@ void group_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, Size groups, In<T, 1,
 /// mean_g·scale. x (N, Ca), any strides, and behind it `more` (N, Cb) or null; gain, bias (C = Ca + Cb); `scratch` as group_norm_scratch
 /// says. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
 template <Real T, KernelDevice Dev>
-void group_affine(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> more, Size groups, In<T, 1, Dev> gain,
-                  In<T, 1, Dev> bias, float eps, View<Moments, 2, Dev> scratch, Out<float, 2, Dev> affine) {
+void group_affine(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 2, Dev> more, Size groups, In<T, 1, Dev> gain, In<T, 1, Dev> bias,
+                  float eps, View<Moments, 2, Dev> scratch, Out<float, 2, Dev> affine) {
   Size const rows = x.extent(0), channels = x.extent(1) + (more.data() ? more.extent(1) : 0);
-  check_input("group_affine: x", x), check_input("group_affine: gain", gain), check_input("group_affine: bias", bias);
+  check_input("group_affine: x", x), check_int("group_affine: x", channels), check_input("group_affine: gain", gain),
+      check_input("group_affine: bias", bias);
   if (more.data()) check_input("group_affine: more", more), check_shape("group_affine: more", more, rows, any);
   require<ShapeError>(groups >= 1 && channels % groups == 0, "group_affine: ", channels, " channels do not divide into ", groups,
                       " groups");

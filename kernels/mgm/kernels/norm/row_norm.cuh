@@ -20,11 +20,11 @@ MGM_GLOBAL(RowNormTraits::kThreads)
 void layer_norm_kernel(View<T const, 2, Dev> x, View<T const, 1, Dev> gain, View<T const, 1, Dev> bias, float eps, View<T, 2, Dev> out) {
   Size const n = Size{simt::block_idx().x} * RowNormTraits::kWarps + simt::warp_idx();
   int const channels = static_cast<int>(x.extent(1)), lane = simt::lane_idx();
-  if (n >= x.extent(0)) return;                                            // whole warps leave together
+  if (n >= x.extent(0)) return;  // whole warps leave together
   float sum = 0, squares = 0;
   for (int c = lane; c < channels; c += simt::kWarp) sum += simt::widen(x(n, c));
   float const mean = simt::warp_sum(sum) / float(channels);
-  for (int c = lane; c < channels; c += simt::kWarp) {                     // a second pass: E[x²] − E[x]² loses what a large mean hides
+  for (int c = lane; c < channels; c += simt::kWarp) {  // a second pass: E[x²] − E[x]² loses what a large mean hides
     float const d = simt::widen(x(n, c)) - mean;
     squares = simt::fma(d, d, squares);
   }
@@ -54,10 +54,11 @@ void rms_norm_kernel(View<T const, 2, Dev> x, View<T const, 1, Dev> gain, float 
 }
 
 /// out = (x − mean) / sqrt(var + eps) · gain + bias.   x, out (N, C), any strides; gain, bias (C); `out` may be x.
-/// Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// Enqueues and returns. Throws ShapeError, ArgumentError and LimitError naming the argument.
 template <Real T, KernelDevice Dev>
 void layer_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 1, Dev> gain, In<T, 1, Dev> bias, float eps, Out<T, 2, Dev> out) {
-  check_input("layer_norm: x", x), check_input("layer_norm: gain", gain), check_input("layer_norm: bias", bias);
+  check_input("layer_norm: x", x), check_int("layer_norm: x", x.extent(1)), check_input("layer_norm: gain", gain),
+      check_input("layer_norm: bias", bias);
   check_shape("layer_norm: gain", gain, x.extent(1)), check_shape("layer_norm: bias", bias, x.extent(1));
   check_shape("layer_norm: out", out, x.extent(0), x.extent(1));
   check_output("layer_norm: out", out), check_same_or_apart("layer_norm: out", out, "x", x);
@@ -68,10 +69,12 @@ void layer_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 1, Dev> gain, I
 }
 
 /// out = x / sqrt(mean(x²) + eps) · (gain + offset); with offset 0 the quotient is rounded to T before the product, as LLaMA does.
-/// x, out (N, C), any strides; gain (C); `out` may be x. Enqueues and returns. Throws ShapeError and ArgumentError naming the argument.
+/// x, out (N, C), any strides; gain (C); `out` may be x. Enqueues and returns. Throws ShapeError, ArgumentError and LimitError naming the
+/// argument.
 template <Real T, KernelDevice Dev>
 void rms_norm(simt::Stream<Dev> stream, In<T, 2, Dev> x, In<T, 1, Dev> gain, float eps, float offset, Out<T, 2, Dev> out) {
-  check_input("rms_norm: x", x), check_input("rms_norm: gain", gain), check_shape("rms_norm: gain", gain, x.extent(1));
+  check_input("rms_norm: x", x), check_int("rms_norm: x", x.extent(1)), check_input("rms_norm: gain", gain),
+      check_shape("rms_norm: gain", gain, x.extent(1));
   check_shape("rms_norm: out", out, x.extent(0), x.extent(1));
   check_output("rms_norm: out", out), check_same_or_apart("rms_norm: out", out, "x", x), check_apart("rms_norm: out", out, "gain", gain);
   if (out.count() == 0) return;

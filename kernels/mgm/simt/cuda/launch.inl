@@ -37,6 +37,12 @@ void check_place(char const* name, int device, View<T, R, Dev> const& v) {
                        ", the output lies on device ", attributes.device);
 }
 
+template <class Arg>
+  requires requires(Arg const& arg) { arg.outputs([](auto const&) {}); }
+void check_place(char const* name, int device, Arg const& arg) {
+  arg.outputs([&](auto const& v) { check_place(name, device, v); });
+}
+
 /// Converts the arguments to the kernel's parameters, as a call does, and enqueues.
 template <class... Params>
 cudaError_t enqueue(cudaLaunchConfig_t const& config, void (*kernel)(Params...), std::type_identity_t<Params>... params) {
