@@ -39,11 +39,11 @@ void products() {
                        {"2B down, 640 positions", {640, 2048, 16384, 2}},
                        {"7B down, 640 positions", {640, 4096, 11008, 2}},
                        {"2B head, one position", {1, 256000, 2048, 2}},
-                       {"7B qkv, one position", {1, 12288, 4096, 2}},
-                       {"7B qkv, 16 positions", {16, 12288, 4096, 2}},
-                       {"7B qkv, 17 positions", {17, 12288, 4096, 2}},
-                       {"7B qkv, one position, f32", {1, 12288, 4096, 4}},
-                       {"7B qkv, 640 positions, f32", {640, 12288, 4096, 4}},
+                       {"7B queries, one position", {1, 4096, 4096, 2}},
+                       {"7B queries, 16 positions", {16, 4096, 4096, 2}},
+                       {"7B queries, 17 positions", {17, 4096, 4096, 2}},
+                       {"7B queries, one position, f32", {1, 4096, 4096, 4}},
+                       {"7B queries, 640 positions, f32", {640, 4096, 4096, 4}},
                        {"rows that begin off 16 bytes", {640, 4096, 4095, 2, false, false}}}) {
     kernels::GemmShape theirs = r.shape;
     theirs.vendor_takes = true, theirs.prefer = Prefer::vendor;

@@ -2,6 +2,8 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <iterator>
 #include <string>
@@ -21,6 +23,23 @@ using Dev = mgm::simt::KernelsFor;
 /// Whether `./tests/run --full` asked for more shapes and orders.
 inline bool full_suite() { return std::getenv("MGM_TEST_FULL") != nullptr; }
 
+/// Of all that tests have read back from the device, one number, printed after each (MGM_TEST_BITS): two runs have the same bits, or not.
+class BitsSeen {
+ public:
+  static void add(void const* data, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) state() = (state() ^ static_cast<unsigned char const*>(data)[i]) * 1099511628211u;  // FNV-1a
+  }
+  static void print() {
+    if (std::getenv("MGM_TEST_BITS") != nullptr) std::printf("bits %016llx\n", static_cast<unsigned long long>(state()));
+  }
+
+ private:
+  static std::uint64_t& state() {
+    static std::uint64_t value = 14695981039346656037u;
+    return value;
+  }
+};
+
 /// Whether the machine is told of every access, finds races and changes threads at accesses: in test_strict.
 #if defined(MGM_TEST_STRICT)
 inline constexpr bool kStrict = true;
@@ -28,9 +47,9 @@ inline constexpr bool kStrict = true;
 inline constexpr bool kStrict = false;
 #endif
 
-/// The fixed shapes, and with --full so many more that there are 200: extents of the fixed ones in other company, one less, equal or one more,
-/// where `fits(shape)` and no larger than the largest. Not where every access is watched: that takes ten times as long, and what it finds
-/// hangs on the path through a kernel.
+/// The fixed shapes, and with --full so many more that there are 200: extents of the fixed ones in other company, one less, equal or one
+/// more, where `fits(shape)` and no larger than the largest. Not where every access is watched: that takes ten times as long, and what it
+/// finds hangs on the path through a kernel.
 template <std::size_t R, std::size_t N, class Fits>
 std::vector<std::array<mgm::Size, R>> shapes(std::array<mgm::Size, R> const (&fixed)[N], Fits fits) {
   std::vector<std::array<mgm::Size, R>> all(std::begin(fixed), std::end(fixed));
@@ -48,6 +67,10 @@ std::vector<std::array<mgm::Size, R>> shapes(std::array<mgm::Size, R> const (&fi
       s[axis] = std::max<mgm::Size>(1, fixed[static_cast<std::size_t>(numbers.whole(0, int(N) - 1))][axis] + numbers.whole(-1, 1));
     if (count(s) <= most && fits(s)) all.push_back(s);
   }
+  if (std::getenv("MGM_TEST_SMALL") != nullptr && all.size() > 6) {  // the smallest, for tools that make each access slow
+    std::stable_sort(all.begin(), all.end(), [&](auto const& a, auto const& b) { return count(a) < count(b); });
+    all.resize(6);
+  }
   return all;
 }
 template <std::size_t R, std::size_t N>
@@ -64,10 +87,11 @@ void on_each_machine(Test&& test) {
   mgm::Context<mgm::Cuda> ctx;
   test(ctx);
   ctx.synchronise();
+  BitsSeen::print();
 }
 #else
-/// Calls `test(ctx)` on machines that differ in the order of threads and in when copies land: three with --full, otherwise one. In test_strict
-/// that is one of the three, by the name of the test, so that a test of three element types meets each.
+/// Calls `test(ctx)` on machines that differ in the order of threads and in when copies land: three with --full, otherwise one. In
+/// test_strict that is one of the three, by the name of the test, so that a test of three element types meets each.
 template <class Test>
 void on_each_machine(Test&& test) {
   using enum mgm::simt::Order;
@@ -79,10 +103,14 @@ void on_each_machine(Test&& test) {
     if (!full_suite() && i != (kStrict ? sum % 3 : 0)) continue;
     SCOPED_TRACE(std::string("order ") + std::string(mgm::simt::kOrderNames[static_cast<int>(orders[i])]));
     mgm::Context<mgm::Simt> ctx({.threads = 2,
-                                 .machine = {.order = orders[i], .seed = 7 + static_cast<std::uint64_t>(i), .races = kStrict, .preempt = kStrict,
+                                 .machine = {.order = orders[i],
+                                             .seed = 7 + static_cast<std::uint64_t>(i),
+                                             .races = kStrict,
+                                             .preempt = kStrict,
                                              .blocks = full_suite() ? 0 : 3}});
     test(ctx);
     ctx.synchronise();
+    BitsSeen::print();
   }
 }
 #endif
@@ -93,7 +121,9 @@ template <class T, int R>
 class OnDevice {
  public:
   OnDevice(mgm::Context<Dev>& ctx, Guarded<T, R> const& host)
-      : ctx_(&ctx), host_(host), block_(ctx.on_device(mgm::View<T const, 1, mgm::Cpu>(host.block().data(), mgm::Extents{mgm::Size(host.block().size())}))) {}
+      : ctx_(&ctx),
+        host_(host),
+        block_(ctx.on_device(mgm::View<T const, 1, mgm::Cpu>(host.block().data(), mgm::Extents{mgm::Size(host.block().size())}))) {}
   /// For the kernel: as the host's view, in the device's memory.
   [[nodiscard]] mgm::View<T, R, Dev> view() const {
     auto const v = host_.view();
@@ -104,6 +134,7 @@ class OnDevice {
     Guarded<T, R> out = host_;
     auto const bytes = ctx_->on_host(mgm::View<T const, 1, Dev>(block_.data(), block_.extents()));
     std::copy(bytes.data(), bytes.data() + bytes.count(), out.block().begin());
+    BitsSeen::add(bytes.data(), static_cast<std::size_t>(bytes.count()) * sizeof(T));
     return out;
   }
 
