@@ -61,8 +61,8 @@ void qkv(simt::Stream<Dev> stream, In<T, 2, Dev> x, std::type_identity_t<Project
     }
   }
   require<ArgumentError>(x.extent(0) <= Tr::kMaxRows, "qkv: x: at most ", Tr::kMaxRows, " rows, found ", x.extent(0));
-  auto const whole = [&](std::string_view what, View<T const, 2, Dev> v) {
-    require<ArgumentError>(is_aligned(v, 16) && x.extent(1) * Size{sizeof(T)} % 16 == 0, what,
+  auto const whole = [&](std::string_view what, View<T const, 2, Dev> rows) {
+    require<ArgumentError>(is_aligned(rows, 16) && x.extent(1) * Size{sizeof(T)} % 16 == 0, what,
                            ": needs dense rows of whole 16 bytes that begin on 16 bytes");
   };
   whole("qkv: x", x);

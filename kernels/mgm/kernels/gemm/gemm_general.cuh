@@ -2,6 +2,8 @@
 ///   out = epilogue(x·wᵀ)
 /// One block makes 64×64 of `out`, each thread 4×4; panels of 16 along K pass through shared memory as float.
 #pragma once
+#include <type_traits>
+
 #include <mgm/core/cost.hpp>
 #include <mgm/kernels/gemm/gemm_arguments.hpp>
 #include <mgm/simt/barrier.hpp>
@@ -22,6 +24,7 @@ struct GemmGeneralTraits {
 
 /// Row i of a tile's panel is row `row_of(i)` of `from`, columns [k, k + kK), turned; zeros for a row of -1 and beyond the last column.
 template <class Tr, class T, class Dev, int kWidth, class Row>
+  requires std::is_class_v<Row>
 MGM_DEVICE void gemm_panel(View<T const, 2, Dev> const& from, Row row_of, Size k, float (&to)[Tr::kK][kWidth]) {
   for (int i = simt::thread_idx(); i < Tr::kK * Tr::kM; i += Tr::kThreads) {
     int const at = i / Tr::kK, col = i % Tr::kK;
@@ -30,16 +33,21 @@ MGM_DEVICE void gemm_panel(View<T const, 2, Dev> const& from, Row row_of, Size k
   }
 }
 
+/// The same of the rows from `first` on.
+template <class Tr, class T, class Dev, int kWidth>
+MGM_DEVICE void gemm_panel(View<T const, 2, Dev> const& from, Size first, Size k, float (&to)[Tr::kK][kWidth]) {
+  gemm_panel<Tr>(from, [&](int i) -> Size { return first + i < from.extent(0) ? first + i : Size{-1}; }, k, to);
+}
+
 /// The sums of a tile, whose rows are rows `row_of` of x and whose columns are those of w from n0 on: each thread's square begins at
 /// (mine_m, mine_n) of it. All threads of the block meet.
 template <class Tr, class T, class Dev, class Row>
 MGM_DEVICE void gemm_general_sums(typename Tr::Shared& s, View<T const, 2, Dev> const& x, Row row_of, View<T const, 2, Dev> const& w,
                                   Size n0, int mine_m, int mine_n, float (&sum)[Tr::kPart][Tr::kPart]) {
   static_assert(Tr::kM == Tr::kN);
-  auto const column = [&](int i) -> Size { return n0 + i < w.extent(0) ? n0 + i : Size{-1}; };
   for (Size k = 0; k < x.extent(1); k += Tr::kK) {
     gemm_panel<Tr>(x, row_of, k, s.x);  // (16, 64)
-    gemm_panel<Tr>(w, column, k, s.w);  // (16, 64)
+    gemm_panel<Tr>(w, n0, k, s.w);      // (16, 64)
     simt::sync_block();
     for (int i = 0; i < Tr::kK; ++i)
       MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a) MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) sum[a][b] =
