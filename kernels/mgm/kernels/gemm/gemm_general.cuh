@@ -50,8 +50,8 @@ MGM_DEVICE void gemm_general_sums(typename Tr::Shared& s, View<T const, 2, Dev> 
     gemm_panel<Tr>(w, n0, k, s.w);      // (16, 64)
     simt::sync_block();
     for (int i = 0; i < Tr::kK; ++i)
-      MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a) MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) sum[a][b] =
-          simt::fma(s.x[i][mine_m + a], s.w[i][mine_n + b], sum[a][b]);
+      MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a)
+        MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) sum[a][b] = simt::fma(s.x[i][mine_m + a], s.w[i][mine_n + b], sum[a][b]);
     simt::sync_block();  // before the panels are overwritten
   }
 }
@@ -65,10 +65,11 @@ void gemm_general_kernel(View<T const, 2, Dev> x, View<T const, 2, Dev> w, Epilo
   auto const row = [&](int i) -> Size { return m0 + i < x.extent(0) ? m0 + i : Size{-1}; };
   float sum[Tr::kPart][Tr::kPart] = {};  // (4, 4)
   gemm_general_sums<Tr>(simt::shared<Tr::Shared>(), x, row, w, n0, mine_m, mine_n, sum);
-  MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a) MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) {  // unrolled: sums stay in registers
-    Size const m = m0 + mine_m + a, n = n0 + mine_n + b;
-    if (m < out.extent(0) && n < out.extent(1)) out(m, n) = simt::narrow<TOut>(tile::finish(epilogue, sum[a][b], m, n));
-  }
+  MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a)
+    MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) {  // unrolled: sums stay in registers
+      Size const m = m0 + mine_m + a, n = n0 + mine_n + b;
+      if (m < out.extent(0) && n < out.extent(1)) out(m, n) = simt::narrow<TOut>(tile::finish(epilogue, sum[a][b], m, n));
+    }
 }
 
 /// x (M, K), w (N, K) — swap the strides of a (K, N) matrix for x·w — and out (M, N) of T or float, any strides; `out` may be the

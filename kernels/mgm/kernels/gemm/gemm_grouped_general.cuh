@@ -39,10 +39,11 @@ void gemm_grouped_general_kernel(View<T const, 2, Dev> x, View<int const, 1, Dev
   };
   float sum[Tr::kPart][Tr::kPart] = {};  // (4, 4)
   gemm_general_sums<Tr>(simt::shared<Tr::Shared>(), x, row, weight, n0, mine_m, mine_n, sum);
-  MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a) MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) {
-    Size const p = Size{mine.first} + mine_m + a, n = n0 + mine_n + b;
-    if (p < mine.end && n < out.extent(1)) out(p, n) = simt::narrow<TOut>(tile::finish(epilogue, sum[a][b], p, n));
-  }
+  MGM_UNROLL for (int a = 0; a < Tr::kPart; ++a)
+    MGM_UNROLL for (int b = 0; b < Tr::kPart; ++b) {
+      Size const p = Size{mine.first} + mine_m + a, n = n0 + mine_n + b;
+      if (p < mine.end && n < out.extent(1)) out(p, n) = simt::narrow<TOut>(tile::finish(epilogue, sum[a][b], p, n));
+    }
 }
 
 /// What both forms ask of their arguments. Throws ShapeError and ArgumentError naming the argument.

@@ -40,8 +40,9 @@ MGM_DEVICE float skinny_sums(View<T const, 2, Dev> const& x, View<T const, 2, De
     MGM_UNROLL for (int n = 0; n < Tr::kCols; ++n) weight[n] = simt::load<kVec>(from_w[n] + k);
     MGM_UNROLL for (int m = 0; m < kRows; ++m) {
       auto const value = simt::load<kVec>(from_x[m] + k);
-      MGM_UNROLL for (int n = 0; n < Tr::kCols; ++n) MGM_UNROLL for (int i = 0; i < kVec; ++i) sum[m * Tr::kCols + n] =
-          simt::fma(simt::widen(value[i]), simt::widen(weight[n][i]), sum[m * Tr::kCols + n]);
+      MGM_UNROLL for (int n = 0; n < Tr::kCols; ++n)
+        MGM_UNROLL for (int i = 0; i < kVec; ++i)
+          sum[m * Tr::kCols + n] = simt::fma(simt::widen(value[i]), simt::widen(weight[n][i]), sum[m * Tr::kCols + n]);
     }
   }
   static_assert(Tr::kWarps == 4 && kSums <= Tr::kThreads);
