@@ -5,10 +5,9 @@
 #include <cstdio>
 #include <iostream>
 
-#include <mgm/io/heatmap.hpp>
-#include <mgm/io/png.hpp>
 #include <mgm/mgm.hpp>
 
+#include "heatmaps.hpp"
 #include "json_out.hpp"
 #include "painter.hpp"
 
@@ -28,22 +27,6 @@ inline std::optional<mgm::models::Template> template_of(Options const& o) {
 }
 inline double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-/// p·M per stage-0 cell, upright: the tokens' cells laid out as the picture is. HD: the crops' tokens, which follow the global view's.
-inline std::vector<float> heat(mgm::View<float const, 2, mgm::Cpu> probabilities, mgm::Size side, mgm::models::VisionConfig const& v,
-                               mgm::Size& extent) {
-  mgm::Size const cells = probabilities.extent(1), p = static_cast<mgm::Size>(std::sqrt(static_cast<double>(cells)) + 0.5);
-  mgm::Size const skip = v.grid > 1 && v.global ? side * side : 0;
-  extent = v.grid * side * p;
-  std::vector<float> map(static_cast<std::size_t>(extent * extent));
-  for (mgm::Size n = 0; n < v.grid * v.grid * side * side; ++n) {
-    mgm::Size const crop = n / (side * side), token = n % (side * side);
-    mgm::Size const y = (crop / v.grid * side + token / side) * p, x = (crop % v.grid * side + token % side) * p;
-    for (mgm::Size j = 0; j < cells; ++j)
-      map[static_cast<std::size_t>((y + j / p) * extent + x + j % p)] = probabilities(skip + n, j) * static_cast<float>(cells);
-  }
-  return map;
 }
 
 /// What paints the pictures that answers ask for; nothing without a generator. Whatever can be refused is refused before a model is loaded.
@@ -69,30 +52,15 @@ int chat(Options const& o, Terminal& terminal) {
   auto const prompt_template = template_of(o);  // before minutes of loading
   Sampling const sampling{.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p, .seed = o.seed};
   check(sampling);
-  if (!o.heatmap.empty()) {
-    if (o.images.empty()) throw UsageError{"--heatmap: there is no picture; give one with --image"};
-    check_writable(o.heatmap);
-  }
+  Heatmaps heatmaps(o);
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
   auto const painter = painter_of(ctx, o, pictures, terminal);
   auto const model = open_model<T, Dev>(ctx, o, terminal);
   double const load_ms = 1e3 * seconds_since(start);
-  mgm::require<mgm::ConfigError>(o.heatmap.empty() || (model.sees() && !o.no_mining),
-                                 "--heatmap: nothing is mined here; it needs an MGM folder and no --no-mining");
+  heatmaps.check(model, o);
   auto talk = model.session(ctx, {.prompt_template = prompt_template, .see = {.no_mining = o.no_mining, .blur_aux = o.blur_aux}});
-  mgm::io::Image heatmap;
-  std::size_t shown = 0;
-  if (!o.heatmap.empty()) {
-    talk.on_see([&](auto& trace) {
-      if (shown >= pictures.size()) return;
-      mgm::Size extent = 0;
-      auto const map = heat(ctx.on_host(trace.probabilities.view()), model.vision_tower->config().side(), model.vision, extent);
-      auto const config = model.pixels_config();
-      heatmap = mgm::io::draw_heatmap(mgm::io::fit_square(pictures[shown++], config.image_size_aux, config.aspect),
-                                      mgm::View<float const, 2, mgm::Cpu>(map.data(), mgm::Extents{extent, extent}));
-    });
-  }
+  if (heatmaps.wanted()) talk.on_see([&](auto& trace) { heatmaps.add(ctx, model, trace, pictures); });
   AskOptions const ask{.max_new_tokens = o.max_new_tokens, .sampling = sampling, .stop = o.stop, .ocr = o.ocr, .draw = o.gen};
 
   // The exit status of what was said: a picture that cannot be drawn is a failure, and the answer stands.
@@ -105,7 +73,7 @@ int chat(Options const& o, Terminal& terminal) {
       std::fflush(stdout);
     }
     if (!o.json) std::printf("\n"), std::fflush(stdout);
-    if (!o.heatmap.empty() && heatmap.width > 0) mgm::io::write_png(o.heatmap, heatmap);
+    heatmaps.write();
     auto const wish = answer.generation_prompt();
     auto const odd = o.gen ? wish.notes() : std::vector<std::string>();
     if (!o.json && o.progress != "never")
@@ -165,10 +133,10 @@ int chat(Options const& o, Terminal& terminal) {
     } catch (mgm::Cancelled const&) {  // during the prompt's own work: the question is as if not asked
       terminal.clear();
       std::printf("\n");
-    } catch (mgm::LimitError const& error) {
+    } catch (mgm::Error const& error) {  // the conversation goes on as if it had not been said
       terminal.clear(), complain(error.what());
-    } catch (mgm::ArgumentError const& error) {
-      terminal.clear(), complain(error.what());
+    } catch (std::bad_alloc const&) {
+      terminal.clear(), complain("memory: the system gave no more; say less, or use a 16-bit --dtype");
     }
   }
   mgm::require<mgm::FileError>(std::ferror(stdin) == 0, "cannot read standard input");

@@ -63,6 +63,11 @@ mgm::View<T const, 3, mgm::Cpu> channels_first(mgm::View<T const, 3, mgm::Cpu> v
   return {v.data(), {{v.extent(2), v.extent(0), v.extent(1)}}, {{v.stride(2), v.stride(0), v.stride(1)}}};
 }
 
+/// Whether the text holds one of the strings that end an answer.
+inline bool holds_stop(std::vector<std::string> const& stops, std::string_view text) {
+  return std::any_of(stops.begin(), stops.end(), [&](std::string const& stop) { return !stop.empty() && text.find(stop) != text.npos; });
+}
+
 template <class T, class Dev>
 int dump(Options const& o, Terminal& terminal) {
   using namespace mgm::models;
@@ -70,10 +75,13 @@ int dump(Options const& o, Terminal& terminal) {
   mgm::Context<Dev> ctx(context_config<Dev>(o, terminal));
   auto const host = [&](auto const& tensor) { return ctx.on_host(tensor.view()); };
   auto const asked = template_of(o);
+  check(Sampling{.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p, .seed = o.seed});  // said, though the dump is greedy
   check_writable(o.output);
+  Heatmaps heatmaps(o);
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
   auto const model = open_model<T, Dev>(ctx, o, terminal);
+  heatmaps.check(model, o);
   auto const& lm = *model.language_model;
   Template const kind = asked.value_or(model.language.prompt_template);
 
@@ -100,6 +108,7 @@ int dump(Options const& o, Terminal& terminal) {
       record.stack(mgm::text("vision_tower_aux.stage_", l), channels_first(s.view()),
                    {s.extent(2), s.extent(0), s.extent(1)});
     }
+    if (heatmaps.wanted()) heatmaps.add(ctx, model, trace, pictures);
     record.stack("mined", host(trace.mined).view(), {trace.mined.extent(0), trace.mined.extent(1)});
     record.stack("projected", host(seen.back()).view(), {seen.back().extent(0), seen.back().extent(1)});
   }
@@ -149,10 +158,11 @@ int dump(Options const& o, Terminal& terminal) {
     }
     auto const row = host(logits);  // (1, V)
     fresh.push_back(greedy({row.data(), static_cast<std::size_t>(row.extent(1))}));
-    if (std::find(stops.begin(), stops.end(), fresh.back()) != stops.end()) break;
+    if (std::find(stops.begin(), stops.end(), fresh.back()) != stops.end() || holds_stop(o.stop, model.vocabulary->decode(fresh))) break;
   }
   record.add_ids("new_tokens", fresh);
   record.write(o.output);
+  heatmaps.write();
   if (o.json) {
     std::printf("{\"output\": %s, \"positions\": %lld, \"new_tokens\": %s, \"path\": \"%s\", \"threads\": %d}\n", quote(o.output).c_str(),
                 static_cast<long long>(rows), array(fresh).c_str(), ctx.path().c_str(), ctx.threads());

@@ -29,7 +29,6 @@ struct Finding {
 
 /// A language model's folder, with or without eyes: what it should hold against what it holds.
 void check_model(Finding& f, std::string const& folder, bool vision) {
-  f.is_model = true;
   mgm::Context<mgm::Cpu> ctx({.threads = 1});
   auto opened =
       mgm::models::detail::plan_open<mgm::models::MiniGemini<float>>(ctx, folder, {.clip = {}, .openclip = {}, .vocabulary = false});
@@ -85,14 +84,13 @@ void look(std::string const& path, Finding& f) {
   if (has("config.json")) {
     auto const json = mgm::io::read_json((folder / "config.json").string());
     std::string const where = (folder / "config.json").string();
-    f.sources.push_back(mgm::io::Checkpoint::open(path));
-    if (mgm::io::find_key(json, "vision_config", where) ||
-        mgm::io::get_or<std::string>(json, "model_type", "", where).starts_with("clip")) {
-      f.format = "clip";
-      return;
-    }
+    bool const clip =
+        mgm::io::find_key(json, "vision_config", where) || mgm::io::get_or<std::string>(json, "model_type", "", where).starts_with("clip");
     bool const vision = mgm::io::find_key(json, "mm_vision_tower", where) != nullptr;
-    f.format = vision ? "mgm" : "language model";
+    f.format = clip ? "clip" : vision ? "mgm" : "language model";
+    f.is_model = !clip;
+    f.sources.push_back(mgm::io::Checkpoint::open(path));
+    if (clip) return;
     check_model(f, path, vision);
     return;
   }

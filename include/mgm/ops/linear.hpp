@@ -75,6 +75,12 @@ void matmul(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, Epilogue<T, Dev
   else detail::gemm<T, TOut, Dev>(ctx, x, {w.data(), {w.extent(1), w.extent(0)}, {w.stride(1), w.stride(0)}}, e, out);
 }
 
+/// w += scale·left·right on the host, for weights while they are loaded.   w (N, K), left (N, R), right (R, K). Sums in float; the same bits
+/// for any number of threads.
+inline void add_product(Executor const& host, In<float, 2, Cpu> left, In<float, 2, Cpu> right, float scale, View<float, 2, Cpu> w) {
+  cpu::gemm_nn<float, float>(host, left, right, Epilogue<float, Cpu>{.residual = w, .alpha = scale}, w);
+}
+
 /// Three products of the same rows, as a decoder's queries, keys and values: each out = x·wᵀ + bias.   x (M, K), w (N, K), out (M, N). A
 /// kernel device makes those of at most 16 rows in one launch, to the same bits. Throws ShapeError.
 template <Real T, Device Dev>

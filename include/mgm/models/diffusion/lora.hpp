@@ -7,9 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include <mgm/io/convert.hpp>
 #include <mgm/io/load_parameters.hpp>
-#include <mgm/io/low_rank.hpp>
 #include <mgm/models/diffusion/lora_names.hpp>
+#include <mgm/ops/linear.hpp>
 
 namespace mgm::inline v0::models {
 
@@ -162,7 +163,10 @@ class Loras {
                        mgm::quoted(term.up->name), " of shape ", io::shape_text(term.up->info->shape), " and ",
                        mgm::quoted(term.down->name), " of shape ", io::shape_text(term.down->info->shape), " do not fit ", path, " with ",
                        w.extent(0), " rows of ", w.extent(1));
-    io::add_low_rank(run, *term.up->file, *term.up->info, *term.down->file, *term.down->info, rank, static_cast<float>(term.scale), w);
+    std::vector<float> left(static_cast<std::size_t>(out * rank)), right(static_cast<std::size_t>(rank * w.extent(1)));
+    io::copy_converted(*term.up->file, *term.up->info, left.data(), static_cast<Size>(left.size()));
+    io::copy_converted(*term.down->file, *term.down->info, right.data(), static_cast<Size>(right.size()));
+    ops::add_product(run, {left.data(), Extents{out, rank}}, {right.data(), Extents{rank, w.extent(1)}}, static_cast<float>(term.scale), w);
     term.used = true;
   }
 
