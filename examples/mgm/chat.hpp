@@ -25,6 +25,9 @@ inline std::optional<mgm::models::Template> template_of(Options const& o) {
   if (o.prompt_template.empty()) return std::nullopt;
   return mgm::models::template_by_name(o.prompt_template);
 }
+inline mgm::models::Sampling sampling_of(Options const& o, mgm::models::GenerationDefaults const& model) {
+  return {.temperature = o.temperature, .top_k = o.top_k.value_or(model.top_k), .top_p = o.top_p.value_or(model.top_p), .seed = o.seed};
+}
 inline double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -50,8 +53,7 @@ int chat(Options const& o, Terminal& terminal) {
   auto const start = std::chrono::steady_clock::now();
   mgm::Context<Dev> ctx(context_config<Dev>(o, terminal));
   auto const prompt_template = template_of(o);  // before minutes of loading
-  Sampling const sampling{.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p, .seed = o.seed};
-  check(sampling);
+  check(sampling_of(o, {}));
   Heatmaps heatmaps(o);
   std::vector<mgm::io::Image> pictures;
   for (auto const& path : o.images) pictures.push_back(read_picture(o, path));
@@ -61,7 +63,7 @@ int chat(Options const& o, Terminal& terminal) {
   heatmaps.check(model, o);
   auto talk = model.session(ctx, {.prompt_template = prompt_template, .see = {.no_mining = o.no_mining, .blur_aux = o.blur_aux}});
   if (heatmaps.wanted()) talk.on_see([&](auto& trace) { heatmaps.add(ctx, model, trace, pictures); });
-  AskOptions const ask{.max_new_tokens = o.max_new_tokens, .sampling = sampling, .stop = o.stop, .ocr = o.ocr, .draw = o.gen};
+  AskOptions const ask{.max_new_tokens = o.max_new_tokens, .sampling = sampling_of(o, model.language.generation), .stop = o.stop, .ocr = o.ocr, .draw = o.gen};
 
   // The exit status of what was said: a picture that cannot be drawn is a failure, and the answer stands.
   auto const one_turn = [&](std::vector<mgm::io::Image> const& images, std::string const& said) {

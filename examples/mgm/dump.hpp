@@ -75,7 +75,7 @@ int dump(Options const& o, Terminal& terminal) {
   mgm::Context<Dev> ctx(context_config<Dev>(o, terminal));
   auto const host = [&](auto const& tensor) { return ctx.on_host(tensor.view()); };
   auto const asked = template_of(o);
-  check(Sampling{.temperature = o.temperature, .top_k = o.top_k, .top_p = o.top_p, .seed = o.seed});  // said, though the dump is greedy
+  check(sampling_of(o, {}));  // said, though the dump is greedy
   check_writable(o.output);
   Heatmaps heatmaps(o);
   std::vector<mgm::io::Image> pictures;

@@ -103,8 +103,10 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--openclip", o.openclip, "ConvNeXt tower from its own folder");
   app.add_option("--template", o.prompt_template, "vicuna_v1, gemma, llama_3, mistral_instruct, chatml_direct, none");
   add_number(app, "--temperature", o.temperature, "0: greedy");
-  add_number(app, "--top-k", o.top_k, "0: all");
-  add_number(app, "--top-p", o.top_p, "1: all");
+  add_number<int>(app, "--top-k", [&o](int k) { o.top_k = k; }, "0: all; 50, or what the model's generation_config.json says",
+                  std::numeric_limits<int>::lowest(), std::numeric_limits<int>::max());
+  add_number<float>(app, "--top-p", [&o](float p) { o.top_p = p; }, "1: all; 1, or what the model's generation_config.json says",
+                    std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max());
   add_number(app, "--max-new-tokens", o.max_new_tokens, "length of the answer at most", std::int64_t{0}, std::int64_t{1} << 24);
   app.add_option("--stop", o.stop, "a string that ends the answer; may be given several times")->allow_extra_args(false);
   app.add_option("--ocr", o.ocr, "text recognised in the picture");

@@ -24,8 +24,9 @@ struct Options {
   std::string progress = "auto", exif = "apply";
   std::uint64_t seed = 0;
   std::string clip, openclip, prompt_template;
-  float temperature = 0.2f, top_p = 1;
-  int top_k = 50;
+  float temperature = 0.2f;
+  std::optional<float> top_p;  // absent: what the model's generation_config.json says, else 1
+  std::optional<int> top_k;    // the same, else 50
   std::int64_t max_new_tokens = 512;
   std::vector<std::string> stop;
   std::string ocr, heatmap;

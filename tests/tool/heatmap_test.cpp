@@ -3,6 +3,8 @@
 
 #include <filesystem>
 
+#include <mgm/io/safetensors.hpp>
+
 #include "support/broken_model.hpp"
 
 #if defined(MGM_TOOL)

@@ -12,6 +12,7 @@
 #include <mgm/models/decoder.hpp>
 #include <mgm/models/device_pixels.hpp>
 #include <mgm/models/part.hpp>
+#include <mgm/models/preprocessing.hpp>
 #include <mgm/models/projector.hpp>
 #include <mgm/models/prompt.hpp>
 #include <mgm/nn/patch_info_mining.hpp>
@@ -38,6 +39,7 @@ struct TextConfig {
   Size max_positions = 4096;      ///< positions that the decoder was made for
   Size max_prompt = 0;            ///< the original cuts prompts with images to their first so many rows; 0: never
   Size vocab = 0;                 ///< rows of the tables that may be used; 0: all
+  GenerationDefaults generation{};  ///< for a Sampling that nobody said otherwise
 };
 
 /// What `see` can leave behind besides its result; each tensor is filled when `keep` is true.
