@@ -7,6 +7,9 @@
 #include <thread>
 #include <vector>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <mgm/mem/thread_pool.hpp>
 
 namespace thread_pool_test {
@@ -86,6 +89,70 @@ TEST(ThreadPool, SeveralCallersAtOnce) {
     });
   for (std::thread& c : callers) c.join();
   EXPECT_EQ(count, 4 * 500 * 3);
+}
+/// Whether a child process that does `work` ends well within a minute; SIGALRM ends one that hangs.
+template <class Work>
+bool child_does(Work const& work) {
+  pid_t const child = ::fork();
+  if (child == 0) {
+    ::alarm(60);
+    int failed = 1;
+    try {
+      failed = work() ? 0 : 2;
+    } catch (...) {
+    }
+    ::_exit(failed);
+  }
+  int status = -1;
+  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+/// All tasks of a run on the caller's own thread; an exception of one is carried.
+bool works_alone(ThreadPool& pool) {
+  std::vector<int> done(100);  // no atomics: nobody else is there
+  auto const self = std::this_thread::get_id();
+  bool strayed = false, thrown = false;
+  pool.run(100, [&](Size i) { ++done[static_cast<std::size_t>(i)], strayed = strayed || std::this_thread::get_id() != self; });
+  try {
+    pool.run(3, [](Size) { throw std::runtime_error("carried"); });
+  } catch (std::runtime_error const&) {
+    thrown = true;
+  }
+  return pool.concurrency() == 1 && !strayed && thrown && done == std::vector<int>(100, 1);
+}
+
+TEST(ThreadPool, AForkedChildWorksAlone) {
+  auto pool = std::make_unique<ThreadPool>(3);
+  pool->run(3, [](Size) {});
+  EXPECT_TRUE(child_does([&] {
+    bool const alone = works_alone(*pool);
+    pool.reset();  // joins nobody
+    ThreadPool own(2);
+    std::atomic<int> met{0};
+    own.run(2, [&](Size) {  // two threads alone can end this
+      ++met;
+      while (met < 2) std::this_thread::yield();
+    });
+    return alone && own.concurrency() == 2;
+  }));
+  EXPECT_EQ(pool->concurrency(), 3);
+  std::atomic<int> count{0};
+  pool->run(50, [&](Size) { ++count; });
+  EXPECT_EQ(count, 50) << "the parent's pool is as it was";
+}
+TEST(ThreadPool, AChildForkedWhileOthersWorkWorksAlone) {
+  ThreadPool pool(3);
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) pool.run(3, [](Size) {});
+  });
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(child_does([&] { return works_alone(pool); }));
+  stop = true;
+  busy.join();
+  pool.run(2, [&](Size i) {  // and from within a task
+    if (i == 0) {
+      EXPECT_TRUE(child_does([&] { return works_alone(pool); }));
+    }
+  });
 }
 TEST(ThreadPool, RefusesNegativeNumbers) {
   EXPECT_THROW(ThreadPool(-1), ArgumentError);

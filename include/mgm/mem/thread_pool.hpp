@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <unistd.h>
 
 #include <mgm/core/executor.hpp>
 
@@ -14,15 +17,16 @@ namespace mgm::inline v0 {
 /// A pool of `threads` workers, the caller of `run` being one of them. Tasks are taken one by one in rising order by whoever is free.
 ///   Idle workers watch for work for some 20 µs, since a model calls kernel after kernel, and then sleep until woken.
 ///   A call from inside a task, or while another thread's call is under way, runs on the caller alone: it never waits for the pool.
+///   A process that was forked from the pool's has none of its threads: there too all calls run on the caller alone.
 class ThreadPool final : public Threads {
  public:
   /// 0: as many threads as this process may use. Throws ArgumentError when negative; std::system_error when the system refuses one.
   explicit ThreadPool(int threads = 0) {
     require<ArgumentError>(threads >= 0, "thread pool: the number of threads must be 0 (all) or more, found ", threads);
     int const total = threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-    workers_.reserve(static_cast<std::size_t>(total - 1));
+    workers_->reserve(static_cast<std::size_t>(total - 1));
     try {
-      for (int i = 1; i < total; ++i) workers_.emplace_back([this] { serve(); });
+      for (int i = 1; i < total; ++i) workers_->emplace_back([this] { serve(); });
     } catch (...) {
       stop();
       throw;
@@ -32,11 +36,12 @@ class ThreadPool final : public Threads {
   ThreadPool(ThreadPool const&) = delete;
   ThreadPool& operator=(ThreadPool const&) = delete;
 
-  [[nodiscard]] int concurrency() const noexcept override { return static_cast<int>(workers_.size()) + 1; }
+  [[nodiscard]] int concurrency() const noexcept override { return forked() ? 1 : static_cast<int>(workers_->size()) + 1; }
 
   void run(Size count, Task task) override {
     std::unique_lock<std::mutex> turn(busy_, std::defer_lock);
-    if (count <= 1 || workers_.empty() || inside() || !turn.try_lock()) {
+    // the order counts: in a forked process the lock may be held by a thread that is not there
+    if (count <= 1 || workers_->empty() || inside() || forked() || !turn.try_lock()) {
       Job alone{&task, count};
       drain(alone);
       if (alone.failure) std::rethrow_exception(alone.failure);
@@ -64,6 +69,7 @@ class ThreadPool final : public Threads {
   };
   static constexpr int kWatch = 600;  // pauses: about 10 to 25 µs on x86
 
+  [[nodiscard]] bool forked() const noexcept { return ::getpid() != process_; }
   static void pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -110,14 +116,19 @@ class ThreadPool final : public Threads {
     }
   }
   void stop() noexcept {
+    if (forked()) {  // nobody to end or to wait for, and a std::thread that nobody waited for must not be destroyed: the list stays
+      (void)workers_.release();
+      return;
+    }
     stopping_.store(true);
     round_.fetch_add(1);
     round_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
-    workers_.clear();
+    for (std::thread& worker : *workers_) worker.join();
+    workers_->clear();
   }
 
-  std::vector<std::thread> workers_;
+  pid_t const process_ = ::getpid();
+  std::unique_ptr<std::vector<std::thread>> workers_ = std::make_unique<std::vector<std::thread>>();
   std::mutex busy_;
   std::atomic<Job*> job_{nullptr};
   alignas(64) std::atomic<unsigned> round_{0};
