@@ -55,6 +55,30 @@ TEST(FolderTraps, TemplateByFamilyAndVocabulary) {
   EXPECT_EQ(config_with(R"(, "vocab_size": 64000, "model_type": "mixtral")").text.prompt_template, Template::mistral_instruct);
 }
 
+TEST(FolderTraps, SizesThatNoMachineHoldsAreRefusedByName) {
+  auto const refused = [](std::string const& key, std::int64_t value, std::string const& more = "") {
+    try {
+      (void)config_with(mgm::text(", \"", key, "\": ", value, more));
+      ADD_FAILURE() << "accepted: " << key << " " << value;
+    } catch (mgm::ConfigError const& error) {
+      std::string const what = error.what();
+      EXPECT_NE(what.find(mgm::text("key '", key, "': expected ")), what.npos) << what;
+      EXPECT_NE(what.find(mgm::text("found ", value)), what.npos) << what;
+    }
+  };
+  for (std::string const key :
+       {"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size",
+        "max_position_embeddings", "mm_hidden_size", "mm_hidden_size_aux", "image_grid", "image_size_aux"})
+    for (int const bits : {32, 40, 62}) refused(key, std::int64_t{1} << bits);
+  refused("hidden_size", std::int64_t{1} << 31);
+  refused("num_hidden_layers", 1000000000);
+  refused("num_hidden_layers", 4097);
+  for (std::string const key : {"num_local_experts", "num_experts_per_tok"})
+    refused(key, std::int64_t{1} << 40, R"(, "model_type": "mgm_mixtral")");
+  refused("num_local_experts", 40000, R"(, "model_type": "mgm_mixtral")");  // in each of two layers
+  EXPECT_EQ(config_with(R"(, "vocab_size": 256000, "hidden_size": 8192, "intermediate_size": 28672)").decoder.vocab, 256000);
+}
+
 /// What is found of a ConvNeXt whose layer scales alone are in a checkpoint.
 ConvNeXtConfig convnext_of(std::vector<mgm::Size> const& depths, std::vector<mgm::Size> const& widths) {
   support::TempDir const folder;

@@ -155,7 +155,7 @@ TEST(ToolFiles, ConfigsThatCannotBe) {
                          {"num_attention_heads", 5, "5 heads"},
                          {"num_attention_heads", 0, "found 0"},
                          {"num_key_value_heads", 3, "3 key"},
-                         {"hidden_size", std::int64_t{1} << 31, "misshaped"},
+                         {"hidden_size", std::int64_t{1} << 31, "hidden_size"},
                          {"hidden_size", 1e300, "hidden_size"},
                          {"hidden_size", "32", "hidden_size"},
                          {"hidden_size", nullptr, "missing"},

@@ -62,27 +62,28 @@ inline void read_decoder(io::Json const& json, std::string const& where, FolderC
                          "mini_gemini names, llama, mistral, gemma, mixtral");
     d.family = *family, out.has_family = true;
   }
-  constexpr Size kMost = Size{1} << 31;
-  auto const extent = [&](std::string_view key, Size fallback = -1) {
+  // far beyond what any model has, and small enough that no product of them overflows
+  constexpr Size kMostWide = Size{1} << 20, kMostDeep = 4096, kMostTokens = Size{1} << 24, kMostPositions = Size{1} << 31;
+  auto const extent = [&](std::string_view key, Size most, Size fallback = -1) {
     Size const v = fallback < 0 ? get<Size>(json, key, where) : get_or<Size>(json, key, fallback, where);
-    require<ConfigError>(v >= 1 && v <= kMost, where, ": key ", mgm::quoted(key), ": expected 1 to ", kMost, ", found ", v);
+    require<ConfigError>(v >= 1 && v <= most, where, ": key ", mgm::quoted(key), ": expected 1 to ", most, ", found ", v);
     return v;
   };
   bool const gemma = d.family == Family::gemma;
-  d.vocab = extent("vocab_size"), d.width = extent("hidden_size"), d.depth = extent("num_hidden_layers"),
-  d.heads = extent("num_attention_heads");
-  require<ConfigError>(d.depth <= 4096, where, ": key 'num_hidden_layers': expected at most 4096, found ", d.depth);
-  d.ffn = extent("intermediate_size");
-  d.kv_heads = extent("num_key_value_heads", d.heads);
-  if (gemma || io::find_key(json, "head_dim", where)) d.head_width = extent("head_dim", 256);  // 256: the default of Gemma's config class
+  d.vocab = extent("vocab_size", kMostTokens), d.width = extent("hidden_size", kMostWide), d.depth = extent("num_hidden_layers", kMostDeep),
+  d.heads = extent("num_attention_heads", kMostWide);
+  d.ffn = extent("intermediate_size", kMostWide);
+  d.kv_heads = extent("num_key_value_heads", kMostWide, d.heads);
+  // 256: the default of Gemma's config class
+  if (gemma || io::find_key(json, "head_dim", where)) d.head_width = extent("head_dim", kMostWide, 256);
   d.rope_theta = get_or<float>(json, "rope_theta", 10000, where);
   d.eps = get_or<float>(json, "rms_norm_eps", 1e-6f, where);
   d.tied = get_or<bool>(json, "tie_word_embeddings", gemma, where);
   out.untied = !d.tied && io::find_key(json, "tie_word_embeddings", where) != nullptr;
-  d.experts = d.family == Family::mixtral ? extent("num_local_experts", 8) : 0;
+  d.experts = d.family == Family::mixtral ? extent("num_local_experts", kMostWide, 8) : 0;
   require<ConfigError>(d.experts * d.depth <= Size{1} << 16, where, ": key 'num_local_experts': expected at most ", Size{1} << 16,
                        " experts in all layers, found ", d.experts, " in each of ", d.depth);
-  d.experts_per_token = d.family == Family::mixtral ? extent("num_experts_per_tok", 2) : 2;
+  d.experts_per_token = d.family == Family::mixtral ? extent("num_experts_per_tok", kMostWide, 2) : 2;
   // Gemma without an explicit hidden_activation means the tanh form, whatever hidden_act says
   d.activation = gemma ? activation_by_name(get_or<std::string>(json, "hidden_activation", "gelu_pytorch_tanh", where), where)
                        : activation_by_name(get_or<std::string>(json, "hidden_act", "silu", where), where);
@@ -93,7 +94,7 @@ inline void read_decoder(io::Json const& json, std::string const& where, FolderC
                        ": key 'rope_scaling': expected null; scaled rotary positions are not supported");
 
   TextConfig& t = out.text;
-  t.max_positions = extent("max_position_embeddings", 4096);
+  t.max_positions = extent("max_position_embeddings", kMostPositions, 4096);
   t.max_prompt = get_or<Size>(json, "tokenizer_model_max_length", 0, where);
   if (Size const window = get_or<Size>(json, "sliding_window", 0, where);
       window > 0 && window < t.max_positions && d.family != Family::gemma) {
@@ -128,10 +129,13 @@ inline void read_vision(io::Json const& json, std::string const& where, FolderCo
   v.pad = get_or<std::string>(json, "image_aspect_ratio", "square", where) == "pad";
   require<ConfigError>(v.image_size_aux >= 4 && v.image_size_aux <= 16384, where, ": key 'image_size_aux': expected 4 to 16384, found ",
                        v.image_size_aux);
+  require<ConfigError>(out.detail >= 0 && out.detail <= Size{1} << 20, where, ": key 'mm_hidden_size_aux': expected 0 to ", Size{1} << 20,
+                       ", found ", out.detail);
   require<ConfigError>(v.grid >= 1 && v.grid <= 16, where, ": key 'image_grid': expected 1 to 16, found ", v.grid);
 
   std::string const kind = get_or<std::string>(json, "mm_projector_type", "linear", where);
   Size const in = get_or<Size>(json, "mm_hidden_size", 0, where);
+  require<ConfigError>(in >= 0 && in <= Size{1} << 20, where, ": key 'mm_hidden_size': expected 0 to ", Size{1} << 20, ", found ", in);
   out.projector = {.in = in, .out = out.decoder.width, .depth = 1, .plain_name = true};
   if (kind == "identity") {
     out.projector.depth = 0, out.projector.plain_name = false;
