@@ -179,10 +179,19 @@ TEST(LoadReport, ListsAllAndSuggestsTheNearest) {
                  "1 tensor misshaped (w: expected (2, 3), found (3, 2)); 2 tensors unexpected (model.layers.0.self_attn.q_proj.wieght, "
                  "something.else)");
   EXPECT_EQ(report.missing()[0].nearest, "model.layers.0.self_attn.q_proj.wieght");
+  EXPECT_EQ(report.conversions(), "");
   io::LoadReport many;
   for (int i = 0; i < 1000; ++i) many.add_missing(text("tensor_", i), {1});
   expect_refused([&] { many.require_ok("folder"); }, Code::file, "1000 tensors missing");
   expect_refused([&] { many.require_ok("folder"); }, Code::file, "and 980 more)");
+}
+
+TEST(LoadReport, SaysOnceWhatIsConverted) {
+  io::LoadReport report;
+  for (int i = 0; i < 3; ++i) report.add_converted(Dtype::f32, Dtype::bf16);
+  report.add_converted(Dtype::f16, Dtype::bf16);
+  EXPECT_TRUE(report.ok());
+  EXPECT_EQ(report.conversions(), "converted while loading: 3 tensors from F32 to BF16, 1 tensor from F16 to BF16");
 }
 
 }  // namespace checkpoint_test

@@ -45,6 +45,20 @@ TEST(ByHand, AllThatIsMissingIsSaidAtOnce) {
   }
 }
 
+TEST(ByHand, WhatIsConvertedIsSaidOnce) {
+  auto const said = [](std::string const& folder) {
+    Context<Cpu> ctx({.threads = 1});
+    std::vector<std::string> out;
+    for (auto const& note : MiniGemini<float>::open(ctx, std::string(MGM_TEST_SOURCE "/tests/data/mgm/") + folder).notes)
+      if (note.find("converted") != note.npos) out.push_back(note);
+    return out;
+  };
+  EXPECT_TRUE(said("gemma_hd/model").empty()) << "stored in f32 as it is used";
+  auto const notes = said("llama_std/model");
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_TRUE(notes[0].starts_with("converted while loading: ") && notes[0].ends_with(" tensors from BF16 to F32")) << notes[0];
+}
+
 TEST(ByHand, WeightsStoredAsTheyAreUsedStayMapped) {
   Context<Cpu> ctx({.threads = 1});
   auto const checkpoint = io::Checkpoint::open(kFolder);

@@ -102,10 +102,11 @@ struct TakeAsStored {
 
 }  // namespace detail
 
-/// Notes in `report` every parameter of `module` that `source` lacks or holds in another shape; adds the names that are used to `used`.
+/// Notes in `report` every parameter of `module` that `source` lacks, holds in another shape or in another type; adds the names that are
+/// used to `used`.
 template <class Module>
 void check_parameters(Source const& source, Module& module, LoadReport& report, std::set<std::string>* used = nullptr) {
-  visit_parameters(module, "", [&](std::string const& path, auto& p) {
+  visit_parameters(module, "", [&]<class P>(std::string const& path, P& p) {
     std::string const full = source.name(path);
     auto const* entry = source.checkpoint.find(full);
     if (used) used->insert(full);
@@ -113,6 +114,8 @@ void check_parameters(Source const& source, Module& module, LoadReport& report, 
       report.add_missing(full, p.stored_shape());
     } else if (!detail::same_shape(p.stored_shape(), entry->info->shape)) {
       report.add_misshaped(full, p.stored_shape(), entry->info->shape);
+    } else if (constexpr Dtype kWanted = kDtypeOf<typename P::Element>; entry->info->dtype != kWanted) {
+      report.add_converted(entry->info->dtype, kWanted);
     }
   });
 }

@@ -1,6 +1,7 @@
 /// All that a model and its checkpoint disagree about, in one message instead of one failure at a time.
 #pragma once
 #include <algorithm>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,8 @@ class LoadReport {
   void add_misshaped(std::string name, std::vector<Size> expected, std::vector<Size> found) {
     misshaped_.push_back({std::move(name), std::move(expected), std::move(found)});
   }
+  /// Notes that a tensor is stored as `stored`, and that `wanted` is made of it.
+  void add_converted(Dtype stored, Dtype wanted) { ++converted_[{stored, wanted}]; }
   /// Notes a tensor that was found with shape `found`, if that is not `expected`.
   bool check_shape(std::string_view name, std::vector<Size> const& expected, std::vector<Size> const& found) {
     if (expected == found) return true;
@@ -39,6 +42,16 @@ class LoadReport {
   [[nodiscard]] std::vector<Missing> const& missing() const noexcept { return missing_; }
   [[nodiscard]] std::vector<std::string> const& unexpected() const noexcept { return unexpected_; }
   [[nodiscard]] std::vector<Misshaped> const& misshaped() const noexcept { return misshaped_; }
+  /// How many tensors are converted, by the type that they are stored in and the one that is made of it.
+  [[nodiscard]] std::map<std::pair<Dtype, Dtype>, Size> const& converted() const noexcept { return converted_; }
+  /// That in one line, to be said once; empty where all are used as they are stored.
+  [[nodiscard]] std::string conversions() const {
+    std::string out;
+    for (auto const& [types, count] : converted_)
+      out += text(out.empty() ? "converted while loading: " : ", ", count, count == 1 ? " tensor from " : " tensors from ",
+                  name(types.first), " to ", name(types.second));
+    return out;
+  }
   /// Nothing is missing or misshaped; unexpected tensors do no harm.
   [[nodiscard]] bool ok() const noexcept { return missing_.empty() && misshaped_.empty(); }
 
@@ -111,6 +124,7 @@ class LoadReport {
   std::vector<Missing> missing_;
   std::vector<std::string> unexpected_;
   std::vector<Misshaped> misshaped_;
+  std::map<std::pair<Dtype, Dtype>, Size> converted_;
 };
 
 }  // namespace mgm::inline v0::io

@@ -138,6 +138,7 @@ auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::open(Context<Dev>& ctx,
   opened.report.require_ok(opened.where());
   MiniGemini& model = opened.model;
   for (auto const& extra : opened.report.unexpected()) model.notes.push_back(text("unexpected tensor ", mgm::quoted(extra)));
+  if (auto conversions = opened.report.conversions(); !conversions.empty()) model.notes.push_back(std::move(conversions));
 
   Size total = io::count_parameters(*model.language_model);
   if (opened.clip)
