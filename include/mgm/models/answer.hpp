@@ -42,8 +42,8 @@ struct AnswerPiece {
   int id;
 };
 
-/// Read it as a range, or whole with `text()`. Belongs to its session, which must not be moved or asked again before the answer is read
-/// or dropped. Dropping it early keeps what was said so far as the turn's answer.
+/// Read it as a range, or whole with `text()`. Belongs to its session, which must not be moved and cannot be asked again before the answer
+/// is read or dropped. Dropping it early keeps what was said so far as the turn's answer.
 template <class Session>
 class Answer {
  public:
@@ -55,26 +55,32 @@ class Answer {
   }
   Answer(Answer const&) = delete;
   Answer& operator=(Answer const&) = delete;
-  ~Answer() { close(); }
+  ~Answer() {
+    if (closed_) return;
+    close();
+    session_->use_.drop_answer();
+  }
 
   /// The next piece, or nothing at the end. When something throws the answer ends, and what was said before stays. A cancel does not
-  /// throw here: the answer ends with Finish::cancelled.
+  /// throw here: the answer ends with Finish::cancelled. Throws ArgumentError, and goes on later, where it is called from a callback of its
+  /// own or by two threads.
   std::optional<AnswerPiece> next() {
     if (finish_ != Finish::running) return std::nullopt;
+    auto call = session_->use_.go_on("answer");
     auto const start = std::chrono::steady_clock::now();
     try {
       auto piece = step();
       timings_.decode_ms += std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
       if (piece) said_ += piece->text;
-      if (finish_ != Finish::running) close();
+      if (finish_ != Finish::running) close(), call.leave_idle();
       return piece;
     } catch (Cancelled const&) {
       finish_ = Finish::cancelled;
-      close();
+      close(), call.leave_idle();
       return std::nullopt;
     } catch (...) {
       finish_ = Finish::cancelled;
-      close();
+      close(), call.leave_idle();
       throw;
     }
   }

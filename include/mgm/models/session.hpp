@@ -11,6 +11,7 @@
 #include <mgm/models/decode_steps.hpp>
 #include <mgm/models/mini_gemini.hpp>
 #include <mgm/models/prompt_ids.hpp>
+#include <mgm/models/session_use.hpp>
 #include <mgm/nn/kv_cache.hpp>
 
 namespace mgm::inline v0::models {
@@ -23,8 +24,9 @@ struct SessionOptions {
   bool device_steps = true;  ///< a device of kernels keeps token and draw to itself (DecodeSteps); false: the host draws, layer by layer
 };
 
-/// One thread at a time uses a session; it is moved, not copied. The model and the context must outlive it. After any exception, a
-/// cancel too, it is as it was before the call.
+/// One thread at a time uses a session; it is moved, not copied, and not while an answer is read. The model and the context must outlive
+/// it. After any exception, a cancel too, it is as it was before the call. `ask`, `recall`, `reset` and an answer's `next` throw
+/// ArgumentError while another thread is in one of them, or when they are called from a callback in one of them, and nothing happens then.
 template <class Model>
 class Session {
  public:
@@ -59,6 +61,7 @@ class Session {
   }
   /// The same for pictures in the caller's own memory.
   Answer<Session> ask(std::span<io::PixelView const> images, std::string_view said, AskOptions options) {
+    auto call = use_.begin("ask");
     check(options.sampling);
     require<ArgumentError>(options.max_new_tokens >= 0, "ask: max_new_tokens must be 0 or more, found ", options.max_new_tokens);
     std::size_t const pictures = pictures_.size();
@@ -81,10 +84,17 @@ class Session {
       auto const places = expanded(ids);
       there_ = steps_.has_value() && by_rule(options.sampling);
       timings.prefill_ms = timed([&] { prefill(places, options.sampling); });
+      call.leave_to_answer();
       return Answer<Session>(*this, std::move(options), timings, static_cast<Size>(places.size()), image_places(places));
     } catch (...) {
+      call.leave_idle();
       turns_.pop_back();
       pictures_.resize(pictures);
+      // rows of pictures that are gone must not be taken for those of the next
+      auto const lost =
+          std::find_if(places_.begin(), places_.end(), [&](int p) { return p < 0 && static_cast<std::size_t>(-1 - p) >= pictures; });
+      places_.erase(lost, places_.end());
+      cache_.truncate(static_cast<Size>(places_.size()));
       throw;
     }
   }
@@ -102,22 +112,24 @@ class Session {
   /// Goes on from what was said elsewhere: `turns` with their answers, and the pictures shown in them, in order. What was said here before is
   /// forgotten. Throws ArgumentError when a turn has no answer or the pictures are not as many as the turns say; see `ask`.
   void recall(std::vector<Turn> turns, std::span<io::PixelView const> images) {
+    auto const call = use_.begin("recall");
     Size shown = 0;
     for (auto const& turn : turns) {
       require<ArgumentError>(turn.answer.has_value(), "recall: a turn has no answer; ask it instead");
       shown += turn.images;
     }
     require<ArgumentError>(shown == static_cast<Size>(images.size()), "recall: ", images.size(), " pictures, the turns show ", shown);
-    reset();
-    for (auto const& image : images) pictures_.push_back(model_->see(*ctx_, image, see_));
-    turns_ = std::move(turns);
+    std::vector<Tensor<T, 2, Dev>> pictures;
+    for (auto const& image : images) pictures.push_back(model_->see(*ctx_, image, see_));
+    forget();
+    turns_ = std::move(turns), pictures_ = std::move(pictures);
   }
   /// The rows of the pictures shown so far, (tokens, H) each, in order.
   [[nodiscard]] std::span<Tensor<T, 2, Dev> const> pictures() const { return pictures_; }
   /// Forgets everything that was said.
   void reset() {
-    turns_.clear(), pictures_.clear(), places_.clear();
-    cache_.truncate(0);
+    auto const call = use_.begin("reset");
+    forget();
   }
   [[nodiscard]] std::vector<Turn> const& turns() const { return turns_; }
   [[nodiscard]] Size positions() const { return cache_.size(); }
@@ -136,6 +148,10 @@ class Session {
     require<ArgumentError>(options.max_positions >= 0, "session: max_positions must be 0 (the model's own) or more, found ",
                            options.max_positions);
     return model.language_model->cache_config(options.max_positions > 0 ? options.max_positions : model.language.max_positions);
+  }
+  void forget() {
+    turns_.clear(), pictures_.clear(), places_.clear();
+    cache_.truncate(0);
   }
   template <class F>
   static double timed(F&& body) {
@@ -188,6 +204,7 @@ class Session {
       }
       i = end;
     }
+    std::vector<int> held = places;
     cache_.truncate(static_cast<Size>(same));
     try {
       run(x, Stage::prefill, sampling);
@@ -195,10 +212,19 @@ class Session {
       places_.resize(std::min(places_.size(), same));
       throw;
     }
-    places_ = places;
+    places_ = std::move(held);
   }
-  /// Runs rows through the decoder and keeps the logits of the last; or draws from them where they are.
+  /// Runs rows through the decoder and keeps the logits of the last; or draws from them where they are. The cache grows when all is done.
   void run(Out<T, 2, Dev> x, Stage stage, Sampling const& sampling) {
+    Size const before = cache_.size();
+    try {
+      run_rows(x, stage, sampling);
+    } catch (...) {
+      cache_.truncate(before);
+      throw;
+    }
+  }
+  void run_rows(Out<T, 2, Dev> x, Stage stage, Sampling const& sampling) {
     auto const& lm = *model_->language_model;
     ctx_->begin(stage, lm.config().depth);
     lm(*ctx_, x, cache_);
@@ -254,6 +280,7 @@ class Session {
   std::vector<int> places_;                  // what the cache holds
   std::vector<float> logits_;                // behind the last place, unless the device draws
   std::optional<Steps> steps_;
+  SessionUse use_;
   bool there_ = false;                       // whether the answer that is being read is drawn on the device
 };
 
