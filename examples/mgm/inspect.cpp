@@ -40,6 +40,10 @@ void check_model(Finding& f, std::string const& folder, bool vision) {
     f.details.push_back(
         text("misshaped ", m.name, ": expected ", mgm::io::shape_text(m.expected), ", found ", mgm::io::shape_text(m.found)));
   }
+  for (auto const& m : opened.report.mistyped()) {
+    f.misshaped.push_back(m.name);
+    f.details.push_back(text("mistyped ", m.name, ": expected floating-point numbers, found ", name(m.found)));
+  }
   f.unexpected = opened.report.unexpected();
   if (!opened.report.ok()) f.error = opened.report.message(opened.where());
   f.format = vision ? "mgm" : std::string(name(opened.model.language_model->config().family));

@@ -114,6 +114,8 @@ void check_parameters(Source const& source, Module& module, LoadReport& report, 
       report.add_missing(full, p.stored_shape());
     } else if (!detail::same_shape(p.stored_shape(), entry->info->shape)) {
       report.add_misshaped(full, p.stored_shape(), entry->info->shape);
+    } else if (entry->info->dtype > Dtype::bf16) {
+      report.add_mistyped(full, entry->info->dtype);
     } else if (constexpr Dtype kWanted = kDtypeOf<typename P::Element>; entry->info->dtype != kWanted) {
       report.add_converted(entry->info->dtype, kWanted);
     }

@@ -18,11 +18,16 @@ class LoadReport {
   struct Missing {
     std::string name;
     std::vector<Size> expected;  ///< empty: not known without the tensor
-    std::string nearest;  ///< an unexpected tensor of like name, or empty; set by `suggest`
+    std::string nearest;         ///< an unexpected tensor of like name, or empty; set by `suggest`
   };
   struct Misshaped {
     std::string name;
     std::vector<Size> expected, found;
+  };
+
+  struct Mistyped {
+    std::string name;
+    Dtype found;
   };
 
   void add_missing(std::string name, std::vector<Size> expected) { missing_.push_back({std::move(name), std::move(expected), {}}); }
@@ -30,6 +35,8 @@ class LoadReport {
   void add_misshaped(std::string name, std::vector<Size> expected, std::vector<Size> found) {
     misshaped_.push_back({std::move(name), std::move(expected), std::move(found)});
   }
+  /// Notes a tensor of numbers that are no weights: integers, booleans.
+  void add_mistyped(std::string name, Dtype found) { mistyped_.push_back({std::move(name), found}); }
   /// Notes that a tensor is stored as `stored`, and that `wanted` is made of it.
   void add_converted(Dtype stored, Dtype wanted) { ++converted_[{stored, wanted}]; }
   /// Notes a tensor that was found with shape `found`, if that is not `expected`.
@@ -42,6 +49,7 @@ class LoadReport {
   [[nodiscard]] std::vector<Missing> const& missing() const noexcept { return missing_; }
   [[nodiscard]] std::vector<std::string> const& unexpected() const noexcept { return unexpected_; }
   [[nodiscard]] std::vector<Misshaped> const& misshaped() const noexcept { return misshaped_; }
+  [[nodiscard]] std::vector<Mistyped> const& mistyped() const noexcept { return mistyped_; }
   /// How many tensors are converted, by the type that they are stored in and the one that is made of it.
   [[nodiscard]] std::map<std::pair<Dtype, Dtype>, Size> const& converted() const noexcept { return converted_; }
   /// That in one line, to be said once; empty where all are used as they are stored.
@@ -52,8 +60,8 @@ class LoadReport {
                   name(types.first), " to ", name(types.second));
     return out;
   }
-  /// Nothing is missing or misshaped; unexpected tensors do no harm.
-  [[nodiscard]] bool ok() const noexcept { return missing_.empty() && misshaped_.empty(); }
+  /// Nothing is missing, misshaped or mistyped; unexpected tensors do no harm.
+  [[nodiscard]] bool ok() const noexcept { return missing_.empty() && misshaped_.empty() && mistyped_.empty(); }
 
   /// Names, for the first 20 missing tensors, the unexpected one that differs by the fewest edits, if they are fewer than a third of it.
   void suggest() {
@@ -80,6 +88,8 @@ class LoadReport {
     });
     list("misshaped", misshaped_,
          [](Misshaped const& m) { return text(shown(m.name), ": expected ", shape_text(m.expected), ", found ", shape_text(m.found)); });
+    list("mistyped", mistyped_,
+         [](Mistyped const& m) { return text(shown(m.name), ": expected floating-point numbers, found ", mgm::name(m.found)); });
     list("unexpected", unexpected_, [](std::string const& name) { return shown(name); });
     return out.ends_with(": ") ? out + "all tensors fit" : out;
   }
@@ -124,6 +134,7 @@ class LoadReport {
   std::vector<Missing> missing_;
   std::vector<std::string> unexpected_;
   std::vector<Misshaped> misshaped_;
+  std::vector<Mistyped> mistyped_;
   std::map<std::pair<Dtype, Dtype>, Size> converted_;
 };
 

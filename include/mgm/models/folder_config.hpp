@@ -20,7 +20,7 @@ struct FolderConfig {
   TextConfig text{};
   bool has_vision = false;
   VisionConfig vision{};
-  ProjectorConfig projector{};  ///< its `in` is 0 where mm_hidden_size is not said: the CLIP tower's width
+  ProjectorConfig projector{};         ///< its `in` is 0 where mm_hidden_size is not said: the CLIP tower's width
   Size select_layer = -2, detail = 0;  ///< recorded state of CLIP that is taken; channels of all ConvNeXt maps (0: not said)
   std::string clip_folder{}, convnext_folder{};
   bool im_patch_token = true, im_start_end = false;  ///< vocabulary entries that the original adds
@@ -29,14 +29,28 @@ struct FolderConfig {
 
 namespace detail {
 
+/// By model_type, or the name of a class in architectures.
 [[nodiscard]] inline std::optional<Family> family_of(std::string_view type) {
-  auto const has = [&](std::string_view part) { return type.find(part) != type.npos; };
-  if (has("mixtral") || has("Mixtral")) return Family::mixtral;
-  if (has("gemma2") || has("gemma3") || has("Gemma2") || has("Gemma3")) return std::nullopt;
-  // "mini_gemini" and "MiniGemini" hold "gemini", not "gemma"
-  if (has("gemma") || has("Gemma")) return Family::gemma;
-  for (std::string_view const llama : {"mgm", "mini_gemini", "llama", "mistral", "MGM", "MiniGemini", "Llama", "LLaMA", "Mistral"})
-    if (has(llama)) return Family::llama;
+  struct Name {
+    std::string_view type, architecture;
+    Family family;
+  };
+  using enum Family;
+  constexpr Name kNames[] = {{"llama", "LlamaForCausalLM", llama},
+                             {"llama", "LLaMAForCausalLM", llama},
+                             {"mistral", "MistralForCausalLM", llama},
+                             {"gemma", "GemmaForCausalLM", gemma},
+                             {"mixtral", "MixtralForCausalLM", mixtral},
+                             {"mgm", "MGMLlamaForCausalLM", llama},
+                             {"mgm_mistral", "MGMMistralForCausalLM", llama},
+                             {"mgm_gemma", "MGMGemmaForCausalLM", gemma},
+                             {"mgm_mixtral", "MGMMixtralForCausalLM", mixtral},
+                             {"mini_gemini", "MiniGeminiLlamaForCausalLM", llama},
+                             {"mini_gemini_mistral", "MiniGeminiMistralForCausalLM", llama},
+                             {"mini_gemini_gemma", "MiniGeminiGemmaForCausalLM", gemma},
+                             {"mini_gemini_mixtral", "MiniGeminiMixtralForCausalLM", mixtral}};
+  for (auto const& name : kNames)
+    if (type == name.type || type == name.architecture) return name.family;
   return std::nullopt;
 }
 
@@ -49,7 +63,7 @@ namespace detail {
       mgm::text(where, ": activation ", mgm::quoted(wanted), " is not known; there are silu, gelu, gelu_pytorch_tanh, quick_gelu"));
 }
 
-inline void read_decoder(io::Json const& json, std::string const& where, FolderConfig& out) {
+inline void read_decoder(io::Json const& json, std::string const& where, std::optional<Family> assumed, FolderConfig& out) {
   using io::get, io::get_or;
   DecoderConfig& d = out.decoder;
   std::string type = get_or<std::string>(json, "model_type", "", where);
@@ -61,6 +75,10 @@ inline void read_decoder(io::Json const& json, std::string const& where, FolderC
                          " is not known; there are mgm, mgm_gemma, mgm_mixtral, mgm_mistral, the older "
                          "mini_gemini names, llama, mistral, gemma, mixtral");
     d.family = *family, out.has_family = true;
+  } else {
+    // only Gemma's config class has hidden_activation, and only its models gate by GELU
+    bool const gelu = get_or<std::string>(json, "hidden_act", "silu", where).starts_with("gelu");
+    d.family = assumed.value_or(gelu || io::find_key(json, "hidden_activation", where) ? Family::gemma : Family::llama);
   }
   // far beyond what any model has, and small enough that no product of them overflows
   constexpr Size kMostWide = Size{1} << 20, kMostDeep = 4096, kMostTokens = Size{1} << 24, kMostPositions = Size{1} << 31;
@@ -154,12 +172,13 @@ inline void read_vision(io::Json const& json, std::string const& where, FolderCo
 
 }  // namespace detail
 
-/// Reads folder/config.json. Throws FileError, ConfigError (naming file and key).
-[[nodiscard]] inline FolderConfig read_folder_config(std::filesystem::path const& folder) {
+/// Reads folder/config.json; `assumed` is the family where it names none, else its other keys tell. Throws FileError, ConfigError (naming
+/// file and key).
+[[nodiscard]] inline FolderConfig read_folder_config(std::filesystem::path const& folder, std::optional<Family> assumed = std::nullopt) {
   std::string const where = (folder / "config.json").string();
   io::Json const json = io::read_json(where);
   FolderConfig out;
-  detail::read_decoder(json, where, out);
+  detail::read_decoder(json, where, assumed, out);
   detail::read_vision(json, where, out);
   return out;
 }

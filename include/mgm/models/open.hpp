@@ -51,6 +51,8 @@ void plan_vision(Context<Dev>& ctx, fs::path const& folder, OpenOptions const& o
   Model& model = out.model;
   auto const clip = find_clip(checkpoint, folder, config, options.clip);
   auto const convnext = find_convnext(checkpoint, folder, config, options.openclip);
+  check_preprocessing(tower_folder(folder, config.clip_folder, options.clip),
+                      tower_folder(folder, config.convnext_folder, options.openclip), model.notes);
   Size const width = clip.config.width, detail = convnext.config.channels();
   std::string const where = (folder / "config.json").string();
   if (config.projector.in == 0) config.projector.in = width;
@@ -84,10 +86,13 @@ template <class Model, class Dev>
   model.notes.insert(model.notes.end(), checkpoint.notes().begin(), checkpoint.notes().end());
 
   if (!config.has_family) {
-    bool const sparse = checkpoint.find("model.layers.0.block_sparse_moe.gate.weight") != nullptr;
-    model.notes.push_back(
-        text(folder.string(), "/config.json names no model_type; taken for ", sparse ? "Mixtral" : "LLaMA", " by its tensors"));
-    if (sparse) config.decoder.family = Family::mixtral, config.decoder.experts = config.decoder.experts ? config.decoder.experts : 8;
+    auto const* gate = checkpoint.find("model.layers.0.block_sparse_moe.gate.weight");
+    if (gate && !gate->info->shape.empty()) {
+      config = read_folder_config(folder, Family::mixtral);
+      config.decoder.experts = gate->info->shape[0];
+    }
+    model.notes.push_back(text(folder.string(), "/config.json names no model_type; taken for ", name(config.decoder.family), " by its ",
+                               gate ? "tensors" : "keys"));
   }
   DecoderConfig& d = config.decoder;
   if (auto const* table = checkpoint.find("model.embed_tokens.weight"); table && table->info->shape.size() == 2) {
@@ -98,6 +103,7 @@ template <class Model, class Dev>
   if (!config.untied && !checkpoint.find("lm_head.weight")) d.tied = true;
   model.language_model = {ctx, d};
   model.language = config.text;
+  model.language.generation = read_generation_defaults(folder);
   io::check_parameters(out.language, *model.language_model, out.report);
 
   bool shapes_known = true;

@@ -1,5 +1,5 @@
-/// What the folders of a model say of pixels and of drawing tokens, beside config.json: preprocessor_config.json and open_clip_config.json of the
-/// towers, generation_config.json.
+/// What the folders of a model say of pixels and of drawing tokens, beside config.json: preprocessor_config.json and open_clip_config.json
+/// of the towers, generation_config.json.
 #pragma once
 #include <array>
 #include <cmath>
@@ -36,7 +36,8 @@ inline void check_pixel_constants(io::Json const& json, char const* key, std::ar
 inline void check_preprocessing(std::optional<std::filesystem::path> const& clip, std::optional<std::filesystem::path> const& convnext,
                                 std::vector<std::string>& notes) {
   std::error_code ignored;
-  if (auto const file = clip ? *clip / "preprocessor_config.json" : std::filesystem::path(); clip && std::filesystem::exists(file, ignored)) {
+  if (auto const file = clip ? *clip / "preprocessor_config.json" : std::filesystem::path();
+      clip && std::filesystem::exists(file, ignored)) {
     std::string const where = file.string();
     io::Json const json = io::read_json(where);
     check_pixel_constants(json, "image_mean", io::kPixelMean, where), check_pixel_constants(json, "image_std", io::kPixelStd, where);
@@ -47,8 +48,9 @@ inline void check_preprocessing(std::optional<std::filesystem::path> const& clip
     }
     require<ConfigError>(io::get_or<bool>(json, "do_normalize", true, where), where, ": key 'do_normalize': expected true, found false");
   } else {
-    notes.push_back(text(clip ? clip->string() : "CLIP's folder", ": preprocessor_config.json is missing; CLIP's own mean, deviation and bicubic "
-                                                                  "resizing are taken"));
+    notes.push_back(text(clip ? clip->string() : "CLIP's folder",
+                         ": preprocessor_config.json is missing; CLIP's own mean, deviation and bicubic "
+                         "resizing are taken"));
   }
   if (auto const file = convnext ? *convnext / "open_clip_config.json" : std::filesystem::path();
       convnext && std::filesystem::exists(file, ignored)) {

@@ -67,6 +67,13 @@ class Session {
     std::size_t const pictures = pictures_.size();
     turns_.push_back({user_text(said, options.ocr, options.draw), static_cast<int>(images.size()), std::nullopt});
     try {
+      auto pieces = build_prompt(template_, turns_);
+      if (!options.prefix.empty()) {  // an answer that has begun
+        detail::append(pieces, Piece::Kind::control, detail::frame(template_).answer_begin);
+        detail::append(pieces, Piece::Kind::plain, options.prefix);
+      }
+      auto const ids = prompt_ids(*vocabulary_, pieces, template_ == Template::llama_3);
+      if (!images.empty() && model_->sees()) check_room(positions_of(ids), images_of(ids));  // before any of them is encoded
       Timings timings;
       timings.encode_ms = timed([&] {
         for (auto const& image : images) {
@@ -75,12 +82,6 @@ class Session {
           if (seen_) seen_(trace);
         }
       });
-      auto pieces = build_prompt(template_, turns_);
-      if (!options.prefix.empty()) {  // an answer that has begun
-        detail::append(pieces, Piece::Kind::control, detail::frame(template_).answer_begin);
-        detail::append(pieces, Piece::Kind::plain, options.prefix);
-      }
-      auto const ids = prompt_ids(*vocabulary_, pieces, template_ == Template::llama_3);
       auto const places = expanded(ids);
       there_ = steps_.has_value() && by_rule(options.sampling);
       timings.prefill_ms = timed([&] { prefill(places, options.sampling); });
@@ -98,13 +99,11 @@ class Session {
       throw;
     }
   }
-  /// Ids of the prompt that `ask` would run, kImageId once per image, and the positions it takes: to know before running.
-  [[nodiscard]] Size positions_needed(std::string_view said, int images) const {
+  /// The positions that the prompt of `ask` with so many pictures would take: to know before running.
+  [[nodiscard]] Size positions_needed(std::string_view said, int images, AskOptions const& options = {}) const {
     auto turns = turns_;
-    turns.push_back({std::string(said), images, std::nullopt});
-    auto const ids = prompt_ids(*vocabulary_, build_prompt(template_, turns), template_ == Template::llama_3);
-    Size const tags = std::count(ids.begin(), ids.end(), kImageId);
-    return static_cast<Size>(ids.size()) - tags + tags * model_->image_tokens();
+    turns.push_back({user_text(said, options.ocr, options.draw), images, std::nullopt});
+    return positions_of(prompt_ids(*vocabulary_, build_prompt(template_, turns), template_ == Template::llama_3));
   }
 
   /// Calls `seen` with what lay between a picture and its rows, for each picture from now on: for heatmaps and comparisons.
@@ -160,6 +159,21 @@ class Session {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
 
+  /// Of a prompt, kImageId once per picture: how many of its positions are pictures', those that are not encoded yet too; and all of them.
+  [[nodiscard]] Size images_of(std::vector<int> const& ids) const {
+    Size const tags = std::count(ids.begin(), ids.end(), kImageId), known = std::min(tags, static_cast<Size>(pictures_.size()));
+    Size rows = tags > known ? (tags - known) * model_->image_tokens() : 0;
+    for (Size p = 0; p < known; ++p) rows += pictures_[static_cast<std::size_t>(p)].extent(0);
+    return rows;
+  }
+  [[nodiscard]] Size positions_of(std::vector<int> const& ids) const {
+    return static_cast<Size>(ids.size()) - static_cast<Size>(std::count(ids.begin(), ids.end(), kImageId)) + images_of(ids);
+  }
+  void check_room(Size positions, Size of_images) const {
+    require<LimitError>(positions <= max_positions(), "prompt: ", positions, " positions are needed (", of_images,
+                        " of them for images), the session has ", max_positions(), "; ask for more max_positions or say less");
+  }
+
   /// One number a position: an id, or −1 − p for a row of picture p.
   std::vector<int> expanded(std::vector<int> const& ids) const {
     std::vector<int> places;
@@ -182,9 +196,7 @@ class Session {
 
   /// Makes the cache hold exactly `places`, computing what it does not hold yet, and the logits behind the last of them, or the token.
   void prefill(std::vector<int> const& places, Sampling const& sampling) {
-    require<LimitError>(static_cast<Size>(places.size()) <= max_positions(), "prompt: ", places.size(), " positions are needed (",
-                        image_places(places), " of them for images), the session has ", max_positions(),
-                        "; ask for more max_positions or say less");
+    check_room(static_cast<Size>(places.size()), image_places(places));
     require<ArgumentError>(!places.empty(), "prompt: there is nothing to answer; the prompt is empty and the tokenizer adds no BOS");
     std::size_t same = 0;
     while (same < places_.size() && same + 1 < places.size() && places_[same] == places[same])
