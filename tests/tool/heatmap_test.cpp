@@ -47,7 +47,7 @@ TEST(Heatmap, IsRefusedBeforeTheModelIsLoaded) {
   support::TempDir const scratch;
   std::string const picture = kTwo + "/picture_1.png", out = scratch.path("out.safetensors");
   for (std::string const command : {"chat", "dump"}) {
-    std::vector<std::string> all{command, "/no/such/model", "--prompt", "x", "--progress", "never"};
+    std::vector<std::string> all{command, "/no/such/model", "--prompt", "x", "--progress", "never", "--dtype", "f32"};
     if (command == "dump") all.insert(all.end(), {"-o", out});
     auto with = [&](std::vector<std::string> const& more) {
       auto both = all;
