@@ -66,7 +66,7 @@ void unet(benchmark::State& state, std::string const& name, models::UnetConfig c
     Size const pooled = config.added - 6 * config.added_time;
     added = input<T>(ctx, "pooled", Extents{Size{1}, config.added});  // (1, added): the sizes' waves overwrite the end
     for (Size i = 0; i < 6; ++i) {
-      auto const wave = models::sinusoid(i == 2 || i == 3 ? 0.0f : 512.0f, config.added_time);
+      auto const wave = ops::sinusoid(i == 2 || i == 3 ? 0.0f : 512.0f, config.added_time);
       for (Size c = 0; c < config.added_time; ++c) added(0, pooled + i * config.added_time + c) = T(wave[static_cast<std::size_t>(c)]);
     }
   }

@@ -82,7 +82,7 @@ struct TinyUnet {
     for (Size i = 0; i < text.count(); ++i) text.data()[i] = static_cast<float>(number("text", row * text.count() + i) * std::sqrt(12.0));
     for (Size i = 0; i < 16; ++i) added(0, i) = static_cast<float>(number("pooled", row * 16 + i) * std::sqrt(12.0));
     for (Size i = 0; i < 6; ++i) {
-      auto const wave = models::sinusoid(sizes[row][i], 8);
+      auto const wave = ops::sinusoid(sizes[row][i], 8);
       std::copy(wave.begin(), wave.end(), added.data() + 16 + 8 * i);
     }
     if constexpr (std::same_as<Adapter, std::nullptr_t>) {

@@ -76,7 +76,7 @@ TEST(Diffusion, MadeUpNumbers) {
 }
 
 TEST(Diffusion, Sinusoids) {  // in float: half a unit of an angle near 1000 is 3e-5, of its frequency 6e-8·1000
-  auto const t = sinusoid(981, 320), s = sinusoid(1024, 256);
+  auto const t = ops::sinusoid(981, 320), s = ops::sinusoid(1024, 256);
   for (auto const& [i, v] : std::vector<std::pair<std::size_t, double>>{
            {0, 0.679957}, {1, -0.798429}, {2, 0.578064}, {159, 0.994606}, {160, 0.733252}, {161, 0.602089}, {319, 0.103726}})
     EXPECT_NEAR(t[i], v, 9e-5) << i;
@@ -106,7 +106,7 @@ std::vector<float> run_unet(Context<Cpu>& ctx, Unet<float, Cpu> const& unet, std
                             Size cols, double t, std::vector<float> const& sizes) {
   auto added = input("pooled", 16, 16 * row);
   for (float const s : sizes) {
-    auto const one = sinusoid(s, 8);
+    auto const one = ops::sinusoid(s, 8);
     added.insert(added.end(), one.begin(), one.end());
   }
   auto const x = input(sample, static_cast<std::size_t>(4 * rows * cols), row * static_cast<std::size_t>(4 * rows * cols)),

@@ -24,9 +24,9 @@ std::vector<double> numbers(Context<Dev>& ctx, Tensor<T, R, Dev> const& t) {
   return out;
 }
 
-/// A gated product; a convolution over two maps that are normalised on the way; then a step of the latents that it gives.
+/// A gated product; a convolution over two maps that are normalised on the way; then a step of the latents that it gives; sinusoids.
 template <Real T, Device Dev>
-std::array<std::vector<double>, 3> run(Context<Dev>& ctx) {
+std::array<std::vector<double>, 4> run(Context<Dev>& ctx) {
   Size const h = 6, w = 5, c = 32, n = 16, pixels = h * w;
   auto const x = made<Dev, T>(ctx, Extents{h, w, c}, 1), skip = made<Dev, T>(ctx, Extents{h, w, n}, 2);
   auto const rows = x.reshape(Extents{pixels, c}), more = skip.reshape(Extents{pixels, n});
@@ -55,7 +55,10 @@ std::array<std::vector<double>, 3> run(Context<Dev>& ctx) {
                          .noise = 0.05,
                          .input = 0.7};
   ops::scheduler_step<T, Dev>(ctx, step, prediction, base, noise, memory, in.view());
-  return {numbers(ctx, gated), numbers(ctx, latents), numbers(ctx, in)};
+  auto waves = ctx.template empty<T>(Extents{Size{3}, c});
+  float const times[] = {0, 1.5f, 981};
+  ops::time_embedding<T, Dev>(ctx, times, waves.view());
+  return {numbers(ctx, gated), numbers(ctx, latents), numbers(ctx, in), numbers(ctx, waves)};
 }
 
 /// Both sides add as many products in float, those of 16 bits in other orders and roundings of what is normalised; guidance makes it five
@@ -67,7 +70,7 @@ void expect_same(double tolerance) {
   for (bool const tuned : {false, true}) {
     Context<Simt> simt({.threads = 1, .machine = {.tuned = tuned}});
     auto const got = run<T>(simt);
-    for (std::size_t part = 0; part < 3; ++part) {
+    for (std::size_t part = 0; part < 4; ++part) {
       ASSERT_EQ(got[part].size(), want[part].size());
       for (std::size_t i = 0; i < want[part].size(); ++i)
         ASSERT_NEAR(got[part][i], want[part][i], tolerance * (1 + std::abs(want[part][i])))

@@ -7,6 +7,7 @@
 #include <mgm/nn/linear.hpp>
 #include <mgm/nn/norm.hpp>
 #include <mgm/ops/attention.hpp>
+#include <mgm/ops/diffusion.hpp>
 #include <mgm/ops/elementwise.hpp>
 
 namespace mgm::inline v0::nn {
@@ -79,12 +80,8 @@ struct TransformerBlock {
     self(ctx, n, n, x);
     cross(ctx, norm2(ctx, x), std::span(sources), x);
     auto const last = norm3(ctx, x);                                                  // (N, C)
-    Size const wide = up.weight.shape()[0] / 2;                                       // 4C
-    auto const weight = [&](Size first) { return up.weight.view().slice(0, first, wide); };
-    auto const bias = [&](Size first) { return up.bias.view().slice(0, first, wide); };
-    auto hidden = ctx.template empty<T>(Extents{x.extent(0), wide});                  // (N, 4C)
-    ops::linear(ctx, last, weight(wide), Epilogue<T, Dev>{.bias = bias(wide), .activation = Activation::gelu}, hidden.view());  // the gate
-    ops::linear(ctx, last, weight(0), Epilogue<T, Dev>{.bias = bias(0), .factor = hidden}, hidden.view());                      // times the value
+    auto hidden = ctx.template empty<T>(Extents{x.extent(0), up.weight.shape()[0] / 2});  // (N, 4C)
+    ops::geglu<T, Dev>(ctx, last, up.weight.view(), up.bias.view(), hidden.view());
     down.into(ctx, hidden, x, {.residual = x});
   }
   template <class Visit>

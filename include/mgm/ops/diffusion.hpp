@@ -2,6 +2,8 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <span>
+#include <vector>
 
 #include <mgm/core/denoise_step.hpp>
 #include <mgm/kernels/instances/diffusion.hpp>
@@ -23,6 +25,33 @@ void geglu(Context<Dev>& ctx, In<T, 2, Dev> x, In<T, 2, Dev> w, In<T, 1, Dev> bi
   auto const half = [&](Size first) { return bias.data() ? bias.slice(0, first, n) : bias; };
   linear(ctx, x, w.slice(0, n, n), Epilogue<T, Dev>{.bias = half(n), .activation = Activation::gelu}, out);
   linear(ctx, x, w.slice(0, 0, n), Epilogue<T, Dev>{.bias = half(0), .factor = out}, out);
+}
+
+/// [cos(s·f_i), sin(s·f_i)], f_i = 10000^(−i/half), half = width / 2: in float, as the networks were trained.
+[[nodiscard]] inline std::vector<float> sinusoid(float s, Size width) {
+  Size const half = width / 2;
+  std::vector<float> out(static_cast<std::size_t>(width));
+  for (Size i = 0; i < half; ++i) {
+    float const angle = s * std::exp(-std::log(10000.0f) * static_cast<float>(i) / static_cast<float>(half));
+    out[static_cast<std::size_t>(i)] = std::cos(angle), out[static_cast<std::size_t>(half + i)] = std::sin(angle);
+  }
+  return out;
+}
+
+/// out[n] = the sinusoid of s[n], rounded to T.   out (s, width), width even. Throws ShapeError.
+template <Real T, Device Dev>
+void time_embedding(Context<Dev>& ctx, std::span<float const> s, Out<T, 2, Dev> out) {
+  Size const count = static_cast<Size>(s.size()), width = out.extent(1);
+  check_shape("time_embedding: out", out, count, any);
+  require<ShapeError>(width % 2 == 0, "time_embedding: the width must be even, found ", width);
+  if constexpr (std::same_as<Dev, Cpu>) {
+    for (Size n = 0; n < count; ++n) {
+      auto const row = sinusoid(s[static_cast<std::size_t>(n)], width);
+      for (Size c = 0; c < width; ++c) out(n, c) = T(row[static_cast<std::size_t>(c)]);
+    }
+  } else {
+    kernels::time_embedding<T, Dev>(ctx.stream(), ctx.on_device(View<float const, 1, Cpu>(s.data(), Extents{count})), out);
+  }
 }
 
 /// One step of all latents (core/denoise_step.hpp): the memory's views become those after the step, `in` the network's next input in T.

@@ -66,14 +66,9 @@ void add_sizes(Context<Dev>& ctx, UnetConfig const& net, Size height, Size width
     sizes.insert(sizes.end(), {h, w});
   else
     sizes.push_back(negative ? 2.5f : 6.0f);
-  std::vector<float> waves;
-  for (float const s : sizes) {
-    auto const one = sinusoid(s, net.added_time);
-    waves.insert(waves.end(), one.begin(), one.end());
-  }
   c.added = ctx.template empty<T>(Extents{Size{1}, net.added});
   ops::copy<T, Dev>(ctx, c.pooled, c.added.slice(1, 0, pooled));
-  ops::copy<T, Dev>(ctx, Unet<T, Dev>::rounded(ctx, waves), c.added.slice(1, pooled, count * net.added_time));
+  ops::time_embedding<T, Dev>(ctx, sizes, c.added.slice(1, pooled, count * net.added_time).reshape(Extents{count, net.added_time}));
 }
 
 /// [sin(w·f), cos(w·f)], w = 1000·(guidance − 1): the sine first here, and half − 1 in the divisor.

@@ -1,7 +1,6 @@
 /// The network that predicts the noise in latents, for a time and a prompt: Stable Diffusion's UNet (Rombach et al. 2022, arXiv:2112.10752;
 /// Podell et al. 2023, arXiv:2307.01952).
 #pragma once
-#include <cmath>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,17 +11,6 @@
 #include <mgm/nn/spatial_transformer.hpp>
 
 namespace mgm::inline v0::models {
-
-/// [cos(s·f_i), sin(s·f_i)], f_i = 10000^(−i/half), half = width / 2: in float, as the networks were trained.
-[[nodiscard]] inline std::vector<float> sinusoid(float s, Size width) {
-  Size const half = width / 2;
-  std::vector<float> out(static_cast<std::size_t>(width));
-  for (Size i = 0; i < half; ++i) {
-    float const angle = s * std::exp(-std::log(10000.0f) * static_cast<float>(i) / static_cast<float>(half));
-    out[static_cast<std::size_t>(i)] = std::cos(angle), out[static_cast<std::size_t>(half + i)] = std::sin(angle);
-  }
-  return out;
-}
 
 template <Real T, Device Dev = DefaultDevice>
 class Unet {
@@ -73,12 +61,9 @@ class Unet {
     require<ShapeError>(added_.has_value() == (added.data() != nullptr), "unet: this model ", added_ ? "needs" : "takes no",
                         " pooled text and sizes");
     Size const steps = static_cast<Size>(timesteps.size()), time = config_.time();
-    std::vector<float> table;
-    for (double const t : timesteps) {
-      auto const row = sinusoid(static_cast<float>(t), config_.widths.front());
-      table.insert(table.end(), row.begin(), row.end());
-    }
-    auto const waves = rounded(ctx, table, steps);                                  // (S, C₀)
+    std::vector<float> const times(timesteps.begin(), timesteps.end());
+    auto const waves = ctx.template empty<T>(Extents{steps, config_.widths.front()});  // (S, C₀)
+    ops::time_embedding<T, Dev>(ctx, times, waves.view());
     if (guidance_ && guidance.data()) {
       auto const more = (*guidance_)(ctx, guidance);                                // (1, C₀)
       for (Size i = 0; i < steps; ++i) ops::add<T, Dev>(ctx, waves.slice(0, i, 1), more, waves.slice(0, i, 1));
