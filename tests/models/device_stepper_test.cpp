@@ -34,7 +34,7 @@ void expect_same(Context<Dev>& ctx, SchedulerKind kind, bool guides) {
     Extents const flat{kPixels, kChannels};
     auto const rows = channels_last<float, Dev>(ctx, m, kRows, kCols), base_rows = channels_last<float, Dev>(ctx, base, kRows, kCols);
     double const next = k + 1 < plan.steps().size() ? plan.steps()[k + 1].input : 1;
-    device.advance(ctx, step, 7.5, rows.reshape(flat), guides ? base_rows.reshape(flat) : View<float, 2, Dev>{}, drawn, next);
+    device.advance(ctx, step, 7.5f, rows.reshape(flat), guides ? base_rows.reshape(flat) : View<float, 2, Dev>{}, drawn, next);
     for (std::size_t i = 0; guides && i < m.size(); ++i) m[i] = base[i] + 7.5f * (m[i] - base[i]);
     host.advance(step, std::move(m), step.draws ? drawn : std::vector<float>(), x);
     auto const got = device.latents(ctx);

@@ -32,9 +32,13 @@ GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(DrawParity);
 
 TEST(DrawParityFolders, AreThere) { EXPECT_GE(support::case_folders(kOwn).size(), 13u); }
 
-// The CUDA kernels on the Simt machine: text encoders, UNet and decoder; then the encoder too.
+// The CUDA kernels on the Simt machine: text encoders, UNet, steps and decoder; then the encoder too; guidance, and a method that looks
+// back; what the host puts back between the steps; two networks in turn.
 TEST(DrawOnSimt, TextToImage) { expect_parity(kOwn + "/sdxl_euler_a.case", {"--device", "simt"}); }
 TEST(DrawOnSimt, ImageToImage) { expect_parity(kOwn + "/sdxl_init_dpmpp.case", {"--device", "simt"}); }
+TEST(DrawOnSimt, Guided) { expect_parity(kOwn + "/sd_pndm.case", {"--device", "simt"}); }
+TEST(DrawOnSimt, Masked) { expect_parity(kOwn + "/sd_mask_lcm.case", {"--device", "simt"}); }
+TEST(DrawOnSimt, Refined) { expect_parity(kOwn + "/sdxl_refiner.case", {"--device", "simt"}); }
 
 TEST(DrawDeterminism, ThreadsGiveTheSameBytes) {
   for (std::string const name : {"sd_mask_lcm", "sdxl_init_tiles", "sdxl_refiner"}) {
@@ -96,14 +100,20 @@ TEST(DrawImages, AreThoseOfTheirSeeds) {
 }
 
 TEST(DrawPreview, HasAPixelForEachLatentAndLeavesThePictureAlone) {
-  support::TempDir const scratch;
-  ASSERT_EQ(support::run(base(scratch.path("plain.png"))).status, 0);
-  ASSERT_EQ(support::run(base(scratch.path("seen.png"), {"--preview", "2"})).status, 0);  // pndm: four calls for three steps
-  EXPECT_TRUE(support::read_png(scratch.path("plain.png")).rgb == support::read_png(scratch.path("seen.png")).rgb);
-  auto const glance = support::read_png(scratch.path("seen.step-2.png"));
-  EXPECT_EQ(glance.width, 4);
-  EXPECT_EQ(glance.height, 3);
-  EXPECT_EQ(scratch.count(), 3u);
+  std::vector<std::uint8_t> first;
+  for (std::string const device : {"cpu", "simt"}) {
+    support::TempDir const scratch;
+    ASSERT_EQ(support::run(base(scratch.path("plain.png"), {"--device", device})).status, 0);
+    auto const seen = support::run(base(scratch.path("seen.png"), {"--device", device, "--preview", "2"}));
+    ASSERT_EQ(seen.status, 0) << seen.err;  // pndm: four calls for three steps
+    EXPECT_TRUE(support::read_png(scratch.path("plain.png")).rgb == support::read_png(scratch.path("seen.png")).rgb) << device;
+    auto const glance = support::read_png(scratch.path("seen.step-2.png"));
+    EXPECT_EQ(glance.width, 4);
+    EXPECT_EQ(glance.height, 3);
+    EXPECT_EQ(scratch.count(), 3u);
+    if (first.empty()) first = glance.rgb;
+    for (std::size_t i = 0; i < first.size(); ++i) EXPECT_NEAR(glance.rgb[i], first[i], 1) << device;
+  }
 }
 
 TEST(DrawTiles, BeginWhereThePictureIsLargerThanOne) {
@@ -208,6 +218,16 @@ TEST(DrawRefuses, PicturesThatAreNotNumbers) {
 }
 
 }  // namespace draw_test
+  for (bool const dumped : {true, false}) {  // on a device the latents are looked at where they are shown, and at the end
+    SpoiltDraw one("sdxl_euler_a");
+    one.bytes("unet", "conv_out.bias", infinite);
+    auto const ran = dumped ? one.run(MGM_TOOL, {"--device", "simt"})
+                            : support::run({MGM_TOOL, "draw", one.generator(), "--prompt", "a", "--steps", "2", "--size", "16x16", "-o",
+                                            one.picture(), "--progress", "never", "--device", "simt"});
+    EXPECT_EQ(ran.status, 1);
+    EXPECT_NE(ran.err.find(mgm::text("after step ", dumped ? 1 : 2, " the latents are not numbers")), std::string::npos) << ran.err;
+    EXPECT_FALSE(std::filesystem::exists(one.picture()));
+  }
 #else
 TEST(Draw, NeedsTheTool) { FAIL() << "the mgm tool is not built here: it needs CLI11, libpng and libjpeg (and MGM_EXAMPLES=ON)"; }
 #endif

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <mgm/core/denoise_step.hpp>
 #include <mgm/models/diffusion/conditions.hpp>
 #include <mgm/models/diffusion/latents.hpp>
 #include <mgm/models/diffusion/scheduler.hpp>
@@ -53,16 +54,24 @@ class Denoiser {
     if (told.negative) add(*told.negative);
   }
 
-  /// negative + guidance·(positive − negative) of the UNet's predictions for latents x at the timestep of that number, float on the host,
-  /// (C, h·w). `in` (h, w, config.in): x as the UNet takes it. Throws ShapeError, Cancelled.
-  [[nodiscard]] std::vector<float> operator()(Context<Dev>& ctx, std::size_t step, In<T, 3, Dev> in) const {
-    auto const one = [&](Told const& t) {
-      return channels_first(ctx, (*unet_)(ctx, in, t.times.slice(0, static_cast<Size>(step), 1), t.prompt));  // (C, h·w)
-    };
-    auto m = one(told_[0]);
-    if (told_.size() == 1) return m;
-    auto const base = one(told_[1]);
-    for (std::size_t i = 0; i < m.size(); ++i) m[i] = base[i] + guidance_ * (m[i] - base[i]);
+  struct Predictions {
+    Tensor<float, 2, Dev> positive, negative{};  ///< (h·w, C); negative empty where the prompt alone is predicted for
+  };
+  [[nodiscard]] float guidance() const { return guidance_; }
+  /// What the UNet predicts at the timestep of that number, on the device. `in` (h, w, config.in): latents as the UNet takes them. Throws
+  /// ShapeError, Cancelled.
+  [[nodiscard]] Predictions operator()(Context<Dev>& ctx, std::size_t step, In<T, 3, Dev> in) const {
+    auto const one = [&](Told const& t) { return (*unet_)(ctx, in, t.times.slice(0, static_cast<Size>(step), 1), t.prompt); };
+    Predictions out{one(told_[0])};
+    if (told_.size() > 1) out.negative = one(told_[1]);
+    return out;
+  }
+  /// negative + guidance·(positive − negative) on the host, planes (C, h·w).
+  [[nodiscard]] std::vector<float> guided(Context<Dev>& ctx, Predictions const& p) const {
+    auto m = channels_first(ctx, p.positive);
+    if (p.negative.empty()) return m;
+    auto const base = channels_first(ctx, p.negative);
+    for (std::size_t i = 0; i < m.size(); ++i) m[i] = mgm::guided(m[i], base[i], guidance_);
     return m;
   }
 

@@ -24,10 +24,10 @@ class DeviceStepper {
   [[nodiscard]] View<T const, 3, Dev> input() const { return in_; }
   /// The latents become those after step `s`. prediction (h·w, C), and `base`, that of the negative prompt, or null; noise: N(0, 1) in
   /// planes where the step draws; `input`: the next step's. Throws ShapeError.
-  void advance(Context<Dev>& ctx, SchedulerStep const& s, double guidance, In<float, 2, Dev> prediction, In<float, 2, Dev> base,
+  void advance(Context<Dev>& ctx, SchedulerStep const& s, float guidance, In<float, 2, Dev> prediction, In<float, 2, Dev> base,
                std::vector<float> const& noise, double input) {
     Extents const flat{rows_ * cols_, x_.extent(2)};
-    DenoiseStep const step{.guidance = static_cast<float>(guidance),
+    DenoiseStep const step{.guidance = guidance,
                            .past = {s.past[0], s.past[1], s.past[2], s.past[3]},
                            .data_x = s.data_x,
                            .data_m = s.data_m,

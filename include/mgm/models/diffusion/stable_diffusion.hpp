@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <mgm/models/diffusion/denoiser.hpp>
+#include <mgm/models/diffusion/device_stepper.hpp>
 #include <mgm/models/diffusion/draw_options.hpp>
 #include <mgm/models/diffusion/ip_adapter.hpp>
 #include <mgm/models/diffusion/noise.hpp>
@@ -260,21 +261,50 @@ class StableDiffusion {
     std::vector<double> times;
     for (auto const& step : steps) times.push_back(step.timestep);
     Denoiser<T, Dev> const predict(ctx, *unet, told, times);
+    if constexpr (KernelDevice<Dev>)
+      if (!run.repaint) return denoise_on_device(ctx, steps, predict, colours, run);
     Stepper stepper;
     for (std::size_t k = 0; k < steps.size(); ++k) {
       SchedulerStep const& step = steps[k];
-      auto m = predict(ctx, k, network_input(ctx, step, run));  // (4, h·w)
+      auto m = predict.guided(ctx, predict(ctx, k, network_input(ctx, step, run)));  // (4, h·w)
       if (run.trace.tensor) run.trace.tensor(text("noise_pred.", run.done), m, f.shape());
       stepper.advance(step, std::move(m), step.draws ? run.drawn() : std::vector<float>(), run.x);
       if (run.repaint && run.repaint->beside.empty()) run.repaint->put_back(k + 1 < steps.size() ? &steps[k + 1] : nullptr, run.x);
       ++run.done;
-      bool const finite = std::all_of(run.x.begin(), run.x.end(), [](float v) { return std::isfinite(v); });
-      require<NumericalError>(finite, "draw: after step ", run.done, " the latents are not numbers; use f32 or bf16");
-      if (run.trace.tensor) run.trace.tensor(text("latents.", run.done), run.x, f.shape());
+      show_latents(run);
       if (run.trace.step) run.trace.step(run.done, run.total);
-      if (colours && run.done < run.total && run.done % std::max(run.trace.preview_every, 1) == 0)
-        run.trace.preview(run.done, (*colours)(stepper.clean(), f.rows, f.cols));
+      if (previews(run)) run.trace.preview(run.done, (*colours)(stepper.clean(), f.rows, f.cols));
     }
+  }
+  /// The same where kernels run: what the host sees of the latents on their way is what somebody asked to be shown.
+  void denoise_on_device(Context<Dev>& ctx, std::span<SchedulerStep const> steps, Denoiser<T, Dev> const& predict,
+                         std::optional<LatentColours> const& colours, Run& run) const {
+    Frame const& f = run.frame;
+    DeviceStepper<T, Dev> stepper(ctx, run.x, f.rows, f.cols, steps.front().input);
+    for (std::size_t k = 0; k < steps.size(); ++k) {
+      SchedulerStep const& step = steps[k];
+      bool const last = k + 1 == steps.size();
+      auto const m = predict(ctx, k, stepper.input());
+      if (run.trace.tensor) run.trace.tensor(text("noise_pred.", run.done), predict.guided(ctx, m), f.shape());
+      stepper.advance(ctx, step, predict.guidance(), m.positive, m.negative, step.draws ? run.drawn() : std::vector<float>(),
+                      last ? 1 : steps[k + 1].input);
+      ++run.done;
+      if (last || run.trace.tensor) {  // what is no number stays none to the end
+        run.x = stepper.latents(ctx);
+        show_latents(run);
+      }
+      if (run.trace.step) run.trace.step(run.done, run.total);
+      if (previews(run)) run.trace.preview(run.done, (*colours)(stepper.clean(ctx), f.rows, f.cols));
+    }
+  }
+  /// The latents after run.done steps. Throws NumericalError.
+  static void show_latents(Run const& run) {
+    bool const finite = std::all_of(run.x.begin(), run.x.end(), [](float v) { return std::isfinite(v); });
+    require<NumericalError>(finite, "draw: after step ", run.done, " the latents are not numbers; use f32 or bf16");
+    if (run.trace.tensor) run.trace.tensor(text("latents.", run.done), run.x, run.frame.shape());
+  }
+  [[nodiscard]] static bool previews(Run const& run) {
+    return run.trace.preview && run.done < run.total && run.done % std::max(run.trace.preview_every, 1) == 0;
   }
   [[nodiscard]] Tensor<T, 3, Dev> network_input(Context<Dev>& ctx, SchedulerStep const& step, Run const& run) const {
     Frame const& f = run.frame;
