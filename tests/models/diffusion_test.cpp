@@ -257,6 +257,29 @@ TEST(DiffusionRun, CallbacksMayThrowAndDraw) {
   EXPECT_EQ(inner, whole);
 }
 
+TEST(DiffusionRun, SpecialTokensInPlainPromptsAreLetters) {
+  Folder f;
+  auto const& prompter = f.generator.prompters.front();
+  int const end = prompter.vocabulary->eos().value();
+  auto const content = [&](std::string_view prompt, bool plain) {  // ids before the first end
+    auto const ids = prompter.ids(prompt, plain);
+    return std::find(ids.begin(), ids.end(), end) - ids.begin();
+  };
+  std::string const tagged = "sea <|endoftext|> sea";
+  EXPECT_EQ(content(tagged, false), content("sea", false));
+  EXPECT_GT(content(tagged, true), content("sea sea", true) + 1);
+  EXPECT_EQ(prompter.ids("the sea", true), prompter.ids("the sea", false));
+  auto const states = [&](std::string_view prompt, bool plain) {
+    f.options.plain = plain, f.options.negative = prompt;
+    auto const told = f.generator.tell(f.ctx, prompt, f.options);
+    auto const same = [&](auto const& a, auto const& b) { return std::equal(a.data(), a.data() + a.count(), b.data()); };
+    EXPECT_TRUE(same(told.base.positive.text, told.base.negative->text));  // the negative prompt is read as the prompt is
+    return std::vector<float>(told.base.positive.text.data(), told.base.positive.text.data() + told.base.positive.text.count());
+  };
+  EXPECT_EQ(states("the sea", true), states("the sea", false));
+  EXPECT_NE(states(tagged, true), states(tagged, false));
+}
+
 TEST(DiffusionRun, RefusesWhatDoesNotGoTogether) {
   Folder f;
   f.options.mask = io::Image{1, 1, {0, 0, 0}};
