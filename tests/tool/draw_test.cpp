@@ -58,18 +58,24 @@ TEST(DrawDeterminism, ThreadsGiveTheSameBytes) {
   }
 }
 
-// 16-bit types: the autoencoder stays in f32 for f16. The bound is coarse, not derived: it finds a wrong layer, not a lost bit, and stands
-// well below the 70 or so levels that pictures are apart which have nothing to do with each other.
+// 16-bit types, through the matrix instructions too; the autoencoder stays in f32 for f16.
 TEST(DrawTypes, SixteenBitsComeNear) {
-  for (std::string const dtype : {"bf16", "f16"}) {
-    support::TempDir const scratch;
-    DrawCase const wanted(kOwn + "/sdxl_euler_a.case");
-    ASSERT_EQ(support::run(wanted.command(MGM_TOOL, scratch.path("out.png"), scratch.path("dump"), {"--dtype", dtype})).status, 0);
-    auto const got = support::read_png(scratch.path("out.png")), want = support::read_png(wanted.folder + "/golden.png");
-    double sum = 0;
-    for (std::size_t i = 0; i < got.rgb.size(); ++i) sum += std::abs(int{got.rgb[i]} - int{want.rgb[i]});
-    EXPECT_LT(sum / static_cast<double>(got.rgb.size()), 16) << dtype;
-  }
+  DrawCase const wanted(kOwn + "/sdxl_euler_a.case");
+  auto const want = support::read_png(wanted.folder + "/golden.png");
+  for (auto const& [dtype, bits] : {std::pair("bf16", 8), {"f16", 11}})
+    for (std::string const device : {"cpu", "simt:80"}) {
+      support::TempDir const scratch;
+      auto const command = wanted.command(MGM_TOOL, scratch.path("out.png"), scratch.path("dump"), {"--dtype", dtype, "--device", device});
+      ASSERT_EQ(support::run(command).status, 0);
+      for (auto const& difference : support::differences(wanted, scratch.path("dump"), false, bits))
+        ADD_FAILURE() << dtype << " on " << device << ": " << difference;
+      auto const got = support::read_png(scratch.path("out.png"));
+      ASSERT_EQ(got.rgb.size(), want.rgb.size());
+      // levels of what `decoded` may be off by, and one for the rounding
+      double const decoded = wanted.description.at("tensors").at("decoded").at("tolerance").at("f32").get<double>(),
+                   levels = 127.5 * std::ldexp(decoded, 24 - bits) + 1;
+      for (std::size_t i = 0; i < got.rgb.size(); ++i) ASSERT_NEAR(got.rgb[i], want.rgb[i], levels) << dtype << " on " << device;
+    }
 }
 
 /// A small drawing with `more` options, which win.
@@ -212,12 +218,6 @@ TEST(DrawRefuses, PicturesThatAreNotNumbers) {
   auto const net = SpoiltDraw("sdxl_euler_a").bytes("unet", "conv_out.bias", infinite).run(MGM_TOOL);
   EXPECT_EQ(net.status, 1);
   EXPECT_NE(net.err.find("after step 1 the latents are not numbers"), std::string::npos) << net.err;
-  auto const read = SpoiltDraw("sdxl_init_dpmpp").bytes("vae", "encoder.conv_out.bias", infinite).run(MGM_TOOL);
-  EXPECT_EQ(read.status, 1);
-  EXPECT_NE(read.err.find("the encoded picture is not a number"), std::string::npos) << read.err;
-}
-
-}  // namespace draw_test
   for (bool const dumped : {true, false}) {  // on a device the latents are looked at where they are shown, and at the end
     SpoiltDraw one("sdxl_euler_a");
     one.bytes("unet", "conv_out.bias", infinite);
@@ -228,6 +228,12 @@ TEST(DrawRefuses, PicturesThatAreNotNumbers) {
     EXPECT_NE(ran.err.find(mgm::text("after step ", dumped ? 1 : 2, " the latents are not numbers")), std::string::npos) << ran.err;
     EXPECT_FALSE(std::filesystem::exists(one.picture()));
   }
+  auto const read = SpoiltDraw("sdxl_init_dpmpp").bytes("vae", "encoder.conv_out.bias", infinite).run(MGM_TOOL);
+  EXPECT_EQ(read.status, 1);
+  EXPECT_NE(read.err.find("the encoded picture is not a number"), std::string::npos) << read.err;
+}
+
+}  // namespace draw_test
 #else
 TEST(Draw, NeedsTheTool) { FAIL() << "the mgm tool is not built here: it needs CLI11, libpng and libjpeg (and MGM_EXAMPLES=ON)"; }
 #endif
