@@ -115,7 +115,8 @@ void expect_refusal(std::vector<std::string> const& more, std::string const& fra
   EXPECT_EQ(scratch.count(), 0u) << fragment;
 }
 
-TEST(Weights, EveryCaseEqualsDiffusers) {
+/// Every case on a device, in f32.
+void expect_every_case(std::string const& device) {
   TempDir const scratch;
   auto const folders = case_folders(kWeights);
   EXPECT_EQ(folders.size(), 7u);
@@ -132,14 +133,16 @@ TEST(Weights, EveryCaseEqualsDiffusers) {
     if (wanted.has("loras"))
       for (auto const& lora : d.at("loras"))
         command.insert(command.end(), {"--lora", mgm::text(place(lora[0].get<std::string>()), ":", lora[1].get<double>())});
-    command.insert(command.end(),
-                   {"-o", scratch.path("o.png"), "--dump", scratch.path("o.safetensors"), "--progress", "never", "--dtype", "f32"});
+    command.insert(command.end(), {"-o", scratch.path("o.png"), "--dump", scratch.path("o.safetensors"), "--progress", "never", "--dtype",
+                                   "f32", "--device", device});
     auto const ran = mgm_tool(command);
     ASSERT_EQ(ran.status, 0) << folder << ": " << ran.err;
     for (auto const& line : differences(wanted, scratch.path("o.safetensors"), true)) ADD_FAILURE() << folder << ": " << line;
     EXPECT_EQ(ran.err.starts_with("note: ") && ran.err.find("original checkpoint") != ran.err.npos, is_original) << ran.err;
   }
 }
+TEST(Weights, EveryCaseEqualsDiffusers) { expect_every_case("cpu"); }
+TEST(Weights, EveryCaseEqualsDiffusersOnSimt) { expect_every_case("simt"); }
 
 TEST(Weights, AFolderInAnotherFormDrawsTheSamePicture) {
   TempDir const scratch;
