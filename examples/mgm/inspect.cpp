@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 
+#include <mgm/io/scan.hpp>
 #include <mgm/io/sha256.hpp>
 #include <mgm/mgm.hpp>
 #include <mgm/models/diffusion/draw_record.hpp>
@@ -127,6 +128,18 @@ std::string hash_of(mgm::io::TensorFile const& file, mgm::io::TensorInfo const& 
   return sha.hex();
 }
 
+/// `--scan`: every element of every tensor.
+void scan(Finding& f) {
+  Size bad = 0;
+  for (auto const& source : f.sources)
+    for (auto const& e : source.entries())
+      if (auto const at = mgm::io::first_not_finite(*e.file, *e.info)) {
+        f.details.push_back(text("not finite  ", e.name, ": element ", *at, " is NaN or infinite"));
+        if (bad++ == 0) f.error = text(e.file->path(), ": tensor ", mgm::quoted(e.name), ": element ", *at, " is NaN or infinite");
+      }
+  if (bad > 1) f.error += text(", and ", bad - 1, " more tensors have such elements");
+}
+
 void print_json(Finding const& f, Options const& o) {
   std::string out = text("{\"format\": ", quote(f.format), ", \"tensors\": [");
   bool first = true;
@@ -187,6 +200,7 @@ int inspect(Options const& o) {
   Finding f;
   try {
     look(o.model, f);
+    if (o.scan && f.error.empty()) scan(f);
   } catch (mgm::models::detail::MissingTensor const& error) {
     f.missing.push_back(error.tensor());
     f.error = error.what();

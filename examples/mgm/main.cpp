@@ -296,6 +296,7 @@ int main(int argc, char** argv) {
   tokenize->add_flag("--skip-special", o.skip_special, "decoding leaves special tokens out");
   inspect->add_option("PATH", o.model, "a folder, or one .safetensors, .bin, .pt or .pth file")->required();
   inspect->add_flag("--hash", o.hash, "adds the SHA-256 of each tensor's bytes");
+  inspect->add_flag("--scan", o.scan, "reads all weights: names tensors with an element that is NaN or infinite, and its index");
   try {
     std::string_view const command = argc > 1 ? argv[1] : "-";
     bool known = command.starts_with('-');

@@ -52,7 +52,7 @@ struct Options {
   std::int64_t max_length = 0;  // 0: not cut
   bool user_text = false, no_bos = false, skip_special = false;
   // inspect
-  bool hash = false;
+  bool hash = false, scan = false;
 };
 
 /// Wrong usage: exit status 2.

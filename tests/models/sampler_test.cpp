@@ -6,6 +6,7 @@
 #include <map>
 #include <numeric>
 
+#include <mgm/models/preprocessing.hpp>
 #include <mgm/models/sampler.hpp>
 
 namespace sampler_test {
@@ -22,6 +23,11 @@ TEST(Philox, DependsOnSeedAndPositionAlone) {
   EXPECT_NE(philox_uniform(7, 9), philox_uniform(7, 10));
   EXPECT_NE(philox_uniform(7, 9), philox_uniform(8, 9));
   EXPECT_NE(philox_uniform(~std::uint64_t{0}, 0), philox_uniform(0, 0));
+}
+TEST(Sampler, KeepsFiftyWhereNothingIsSaid) {
+  EXPECT_EQ(Sampling{}.top_k, 50);
+  EXPECT_EQ(GenerationDefaults{}.top_k, 50);
+  EXPECT_EQ(GenerationDefaults{}.top_p, 1);
 }
 TEST(Sampler, GreedyTakesTheLowestOfEquals) { EXPECT_EQ(draw({.temperature = 0}, {1, 3, 3, 2}, 0), 1); }
 TEST(Sampler, TakesALogitOfInfinity) { EXPECT_EQ(draw({.temperature = 1}, {1, INFINITY, 3, 2}, 0), 1); }

@@ -103,6 +103,25 @@ TEST(Folder, WithTensorsOfNoWeightsIsReported) {
   expect_failure(mgm_tool({"chat", model.path(), "--prompt", "x", "--progress", "never"}), 1, "expected floating-point numbers", "chat");
 }
 
+TEST(Folder, MayBeScannedForWhatIsNoNumber) {
+  BrokenModel model;
+  std::string const shard = "model-00002-of-00002.safetensors";
+  expect_good(mgm_tool({"inspect", model.path(), "--scan", "--progress", "never"}), "as it is");
+  std::string bytes = model.bytes(shard);
+  bytes.replace(bytes.size() - 4, 4, std::string("\xFF\xFF\xFF\x7F", 4));  // NaN in f32, and its upper half in bf16 and f16
+  model.write(shard, bytes);
+  expect_failure(mgm_tool({"inspect", model.path(), "--scan", "--progress", "never"}), 1, "is NaN or infinite", "inspect");
+  mgm::Context<mgm::Cpu> ctx({.threads = 1});
+  using Model = mgm::models::MiniGemini<float>;
+  EXPECT_NO_THROW((void)Model::open(ctx, model.path()));
+  EXPECT_THROW((void)Model::open(ctx, model.path(), {.scan = true}), mgm::NumericalError);
+}
+
+TEST(Folder, OfTextAloneTakesNoTowers) {
+  std::string const folder = MGM_TEST_SOURCE "/tests/data/mgm/llama_text/model";
+  expect_failure(mgm_tool({"chat", folder, "--prompt", "x", "--clip", folder, "--progress", "never"}), 1, "names no towers", "chat");
+}
+
 TEST(Session, ChecksItsRoomBeforeItEncodes) {
   mgm::Context<mgm::Cpu> ctx({.threads = 1});
   auto const model = mgm::models::MiniGemini<float>::open(ctx, MGM_TEST_SOURCE "/tests/data/mgm/llama_std/model");

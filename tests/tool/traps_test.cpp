@@ -17,6 +17,20 @@
 //   15 residual on the raw feature, then the projector             Parity: `mined`, `projected`
 //   16 separate norms of keys and values                           KeysAndValuesHaveTheirOwnNorms
 //   17 image_size_aux left out                                     MisfitsAreRefused
+//   18 padding colour truncated, before resizing, offset floored   io/pixels_test.cpp
+//   19 rescaled in double, divided by the deviation                io/pixels_test.cpp
+//   20 Pillow's bicubic, 8 bits between the passes                 io/resize_test.cpp
+//   21 EXIF as asked, alpha dropped                                io/exif_test.cpp, io/png_test.cpp
+//   22 LLaMA-3's assistant is `system`, stops on 128009            models/prompt_test.cpp; Parity: llama3_std
+//   23 pieces around pictures tokenized apart, one BOS             io/tokenizer_cases_test.cpp; Parity: `input_ids` of every folder
+//   24 no BOS for 34B, exactly one for 8B                          Parity: `input_ids` of yi_std, llama3_std
+//   25 pictures are numbered from two on                           models/prompt_test.cpp; Parity: llama_hd_2_images
+//   26 spaces and line ends of the templates                       models/prompt_test.cpp
+//   27 which system text                                           models/prompt_test.cpp
+//   28 top_k is 50 unless something is said                        models/sampler_test.cpp; Folder.MaySayHowTokensAreDrawn
+//   29 a long prompt loses its end, pictures counted               Parity: llama_cut
+//   30 <GEN> in the user's turn, behind OCR                        models/prompt_test.cpp
+//   31 special tokens are left out of answers                      io/tokenizer_cases_test.cpp, models/session_test.cpp
 //   32 Gemma scales pictures too, its head is not scaled           Parity: gemma_std, gemma_hd
 //   33 1 + w                                                       Parity: gemma_std, gemma_hd
 //   34 half rotation, theta from the config                        Rotation; Parity: llama3_std, yi_std; cpu/rope_test.cpp

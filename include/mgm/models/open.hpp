@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include <mgm/io/scan.hpp>
 #include <mgm/models/towers.hpp>
 
 namespace mgm::inline v0::models {
@@ -13,6 +14,7 @@ namespace mgm::inline v0::models {
 struct OpenOptions {
   std::string clip{}, openclip{};  ///< towers from folders of their own, instead of the MGM folder or those its config names
   bool vocabulary = true;          ///< read the tokenizer's files too
+  bool scan = false;               ///< read all weights first: one that is NaN or infinite is a NumericalError naming tensor and index
 };
 
 namespace detail {
@@ -106,6 +108,8 @@ template <class Model, class Dev>
   model.language.generation = read_generation_defaults(folder);
   io::check_parameters(out.language, *model.language_model, out.report);
 
+  require<ArgumentError>(config.has_vision || (options.clip.empty() && options.openclip.empty()), folder.string(),
+                         "/config.json: names no towers, but folders were given for them; this is a model of text alone");
   bool shapes_known = true;
   if (config.has_vision) {
     try {
@@ -150,13 +154,21 @@ auto MiniGemini<T, Dev, Vit, ConvNet, Mining, Language>::open(Context<Dev>& ctx,
   if (opened.clip)
     total += io::count_parameters(*model.vision_tower) + io::count_parameters(*model.vision_tower_aux) +
              io::count_parameters(*model.mining) + io::count_parameters(*model.projector);
+  io::Source const projector{opened.language.checkpoint, "model.mm_projector."};
+  if (options.scan) {
+    io::require_finite(opened.language, *model.language_model);
+    if (opened.clip) {
+      io::require_finite(*opened.clip, *model.vision_tower), io::require_finite(*opened.convnext, *model.vision_tower_aux);
+      io::require_finite(*opened.vision, *model.mining), io::require_finite(projector, *model.projector);
+    }
+  }
   ctx.begin(Stage::load, total);
   io::take_parameters(ctx, opened.language, *model.language_model);
   if (opened.clip) {
     io::take_parameters(ctx, *opened.clip, *model.vision_tower);
     io::take_parameters(ctx, *opened.convnext, *model.vision_tower_aux);
     io::take_parameters(ctx, *opened.vision, *model.mining);
-    io::take_parameters(ctx, {opened.language.checkpoint, "model.mm_projector."}, *model.projector);
+    io::take_parameters(ctx, projector, *model.projector);
   }
   return std::move(model);
 }
