@@ -196,9 +196,7 @@ std::string stored_dtype(Options const& o) {
 template <class Dev>
 int run_model(Options const& o, Terminal& terminal) {
   auto const run_as = [&]<class T>(T) {
-    if constexpr (kDraws<Dev>)
-      if (o.command == "draw") return draw<T, Dev>(o, terminal);
-    if (o.command == "draw") check_draws<Dev>();
+    if (o.command == "draw") return draw<T, Dev>(o, terminal);
     return o.command == "dump" ? dump<T, Dev>(o, terminal) : o.command == "eval" ? eval<T, Dev>(o, terminal) : chat<T, Dev>(o, terminal);
   };
   return o.dtype == "bf16" ? run_as(mgm::bf16()) : o.dtype == "f16" ? run_as(mgm::half()) : run_as(float());

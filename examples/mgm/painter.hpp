@@ -74,24 +74,17 @@ std::unique_ptr<Painter> make_painter_as(mgm::Context<Dev>& ctx, Options const& 
                                          Terminal& terminal);
 
 #if defined(MGM_TOOL_SMALL)
-template <class Dev>
 inline constexpr bool kDraws = false;
 #else
-template <class Dev>
-inline constexpr bool kDraws = !std::same_as<Dev, mgm::Cuda>;
+inline constexpr bool kDraws = true;
 #endif
 
-/// Throws DeviceError where nothing can be drawn.
-template <class Dev>
-void check_draws() {
-  mgm::require<mgm::DeviceError>(kDraws<Dev>, "--device ", Dev::kName, ": this build ",
-                                 std::same_as<Dev, mgm::Cuda> ? "draws on cpu and simt only" : "does not draw");
-}
+/// Throws DeviceError in a build that does not draw.
 template <class Dev>
 std::unique_ptr<Painter> make_painter(mgm::Context<Dev>& ctx, Options const& o, mgm::models::DrawOptions const& options,
                                       Terminal& terminal) {
-  check_draws<Dev>();
-  if constexpr (kDraws<Dev>)
+  mgm::require<mgm::DeviceError>(kDraws, "this build does not draw");
+  if constexpr (kDraws)
     return o.draw_dtype == "bf16"  ? make_painter_as<mgm::bf16>(ctx, o, options, terminal)
            : o.draw_dtype == "f16" ? make_painter_as<mgm::half>(ctx, o, options, terminal)
                                    : make_painter_as<float>(ctx, o, options, terminal);

@@ -1,0 +1,6 @@
+// Drawing, compiled for one element type and one device.
+#include "draw.hpp"
+
+template int tool::draw<mgm::half, mgm::Cuda>(tool::Options const&, tool::Terminal&);
+template std::unique_ptr<tool::Painter> tool::make_painter_as<mgm::half, mgm::Cuda>(mgm::Context<mgm::Cuda>&, tool::Options const&,
+                                                                                    mgm::models::DrawOptions const&, tool::Terminal&);
