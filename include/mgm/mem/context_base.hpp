@@ -57,6 +57,7 @@ class ContextBase {
 
   /// Where arenas of one's own take their blocks.
   [[nodiscard]] std::shared_ptr<Allocator> const& allocator() const { return allocator_; }
+  [[nodiscard]] std::shared_ptr<Arena> const& arena() const { return arena_; }
   /// While the result lives, `empty` takes from `arena`. It ends before the Context does.
   [[nodiscard]] auto take_from(std::shared_ptr<Arena> arena) {
     struct Scope {

@@ -1,9 +1,11 @@
 /// Work that is done many times with the same shapes: recorded once, then sent as one launch.
 #pragma once
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include <mgm/mem/context.hpp>
+#include <mgm/simt/dry_run.hpp>
 
 namespace mgm::inline v0 {
 
@@ -51,15 +53,21 @@ class RehearsedArena final : public Arena {
 /// Runs `body` once as it is, which is its rehearsal, and then records it, for ctx.replay. `body` enqueues the same each time, takes memory
 /// by ctx.empty alone, keeps none of it, and asks the device nothing. The memory is of `arena`, which must outlive the graph and which
 /// other recordings may share whose replays follow each other on the same stream. Throws what `body` throws, and DeviceError.
+/// With `dry` the rehearsal does nothing: the first replay is the first run.
 template <KernelDevice Dev, class Body>
-[[nodiscard]] simt::Graph<Dev> run_and_record(Context<Dev>& ctx, std::shared_ptr<RehearsedArena> const& arena, Body&& body) {
+[[nodiscard]] simt::Graph<Dev> run_and_record(Context<Dev>& ctx, std::shared_ptr<RehearsedArena> const& arena, Body&& body,
+                                              bool dry = false) {
   auto const scope = ctx.take_from(arena);
   struct End {
     RehearsedArena* arena;
     ~End() { arena->end(); }
   } const end{arena.get()};
   arena->rehearse();
-  body();
+  {
+    std::optional<simt::DryRun> nothing;
+    if (dry) nothing.emplace();
+    body();
+  }
   arena->repeat();
   return ctx.record(body);
 }

@@ -1,10 +1,13 @@
 /// Work on the Simt machine: the CUDA kernels, run and watched on the processor. In what nvcc compiles there is none.
 #pragma once
 #if !defined(__CUDACC__)
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include <mgm/mem/context_base.hpp>
+#include <mgm/simt/dry_run.hpp>
 #include <mgm/simt/graph.hpp>
 #include <mgm/simt/machine.hpp>
 
@@ -71,10 +74,14 @@ class Context<Simt> : public ContextBase<Simt> {
     machine_->check();
   }
 
-  /// `v` where the host reads it, after all enqueued work: the same memory, which the caller keeps alive.
+  /// `v` where the host reads it, after all enqueued work: the same memory, which the caller keeps alive. Under a simt::DryRun zeros.
   template <class T, int R>
   [[nodiscard]] Tensor<T const, R, Cpu> on_host(View<T, R, Simt> v) {
     synchronise();
+    if (simt::DryRun::under_way()) {
+      auto const zeros = std::make_shared<std::vector<std::remove_const_t<T>>>(static_cast<std::size_t>(v.count()));
+      return {View<T const, R, Cpu>(zeros->data(), v.extents()), std::shared_ptr<void const>(zeros, zeros->data())};
+    }
     return {View<T const, R, Cpu>(v.data(), v.extents(), v.strides()), nullptr};
   }
   /// `v` where kernels read it: a copy in the arena. `v` is dense.
@@ -88,13 +95,17 @@ class Context<Simt> : public ContextBase<Simt> {
   template <class T, int R>
   void copy_to_device(View<T, R, Cpu> from, std::type_identity_t<View<std::remove_const_t<T>, R, Simt>> to) {
     machine_->refuse_recording("copy to device");
-    if (from.count() > 0) std::memcpy(to.data(), from.data(), static_cast<std::size_t>(from.count()) * sizeof(T));
+    if (from.count() > 0 && !simt::DryRun::under_way())
+      std::memcpy(to.data(), from.data(), static_cast<std::size_t>(from.count()) * sizeof(T));
   }
   /// What all enqueued work left in `from`, into the host's memory; both dense, of one shape.
   template <class T, int R>
   void copy_to_host(View<T, R, Simt> from, std::type_identity_t<View<std::remove_const_t<T>, R, Cpu>> to) {
     synchronise();
-    if (from.count() > 0) std::memcpy(to.data(), from.data(), static_cast<std::size_t>(from.count()) * sizeof(T));
+    if (simt::DryRun::under_way())
+      std::fill_n(to.data(), to.count(), std::remove_const_t<T>{});
+    else if (from.count() > 0)
+      std::memcpy(to.data(), from.data(), static_cast<std::size_t>(from.count()) * sizeof(T));
   }
   /// A loaded tensor where kernels read it: the same memory, shared, so that a mapped file serves as it is.
   template <class T, int R>

@@ -18,7 +18,7 @@ namespace mgm::inline v0::models {
 /// same bits as the layers called one after the other. Of a Decoder, or of any Language with its `step`, `step_tables`, `steps_on_device`;
 /// one that derives from Decoder and runs its layers in another way brings its own, or does without (SessionOptions::device_steps).
 ///   Graphs  one for each power of two that the length is below, from kLeastReach on: attention's blocks beyond the length leave at once.
-///   Memory  rotary table, logits and one step's temporaries; after the first step of each graph nothing is allocated.
+///   Memory  rotary table, logits and one step's temporaries; after the first step of each graph, or `prepare`, nothing is allocated.
 template <class Language, Real T, KernelDevice Dev>
 class DecodeSteps {
  public:
@@ -46,11 +46,16 @@ class DecodeSteps {
                                 cache.config().positions);
     for (auto const& [of, graph] : graphs_)
       if (of == reach) return ctx.replay(graph);
-    View<int const, 1, Dev> const id(&drawn_.data()->token, {1});
-    graphs_.emplace_back(reach, run_and_record(ctx, arena_, [&] {
-                           language.step(ctx, id, position_.view(), tables_, cache, reach, logits_.view());
-                           ops::sample_next<Dev>(ctx, logits_, rule_.view(), position_.view(), drawn_.view());
-                         }));
+    record(ctx, language, cache, reach, false);
+  }
+  /// Records the graphs of all lengths now, so that no step has to. Throws MemoryError, DeviceError.
+  void prepare(Context<Dev>& ctx, Language const& language, nn::KvCache<T, Dev> const& cache) {
+    Size const most = cache.config().positions;
+    for (Size reach = std::min(kLeastReach, most);; reach = std::min(2 * reach, most)) {
+      if (std::none_of(graphs_.begin(), graphs_.end(), [&](auto const& g) { return g.first == reach; }))
+        record(ctx, language, cache, reach, true);
+      if (reach == most) return;
+    }
   }
   /// The token drawn last, after all enqueued work.
   [[nodiscard]] ops::SampledToken drawn(Context<Dev>& ctx) const {
@@ -62,6 +67,15 @@ class DecodeSteps {
   [[nodiscard]] std::size_t graphs() const { return graphs_.size(); }
 
  private:
+  void record(Context<Dev>& ctx, Language const& language, nn::KvCache<T, Dev> const& cache, Size reach, bool dry) {
+    View<int const, 1, Dev> const id(&drawn_.data()->token, {1});
+    auto const step = [&] {
+      language.step(ctx, id, position_.view(), tables_, cache, reach, logits_.view());
+      ops::sample_next<Dev>(ctx, logits_, rule_.view(), position_.view(), drawn_.view());
+    };
+    graphs_.emplace_back(reach, run_and_record(ctx, arena_, step, dry));
+  }
+
   std::shared_ptr<RehearsedArena> arena_;
   typename Language::StepTables tables_;
   Tensor<float, 2, Dev> logits_;                           // (1, V)

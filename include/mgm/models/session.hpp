@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <mgm/mem/planned_arena.hpp>
 #include <mgm/models/answer.hpp>
 #include <mgm/models/decode_steps.hpp>
 #include <mgm/models/mini_gemini.hpp>
@@ -21,6 +22,9 @@ struct SessionOptions {
   std::optional<Template> prompt_template = std::nullopt;     ///< absent: the model's own
   std::shared_ptr<io::Tokenizer const> vocabulary = nullptr;  ///< absent: the model's own
   SeeOptions see{};
+  /// A device of kernels reserves all that the longest prompt and a picture of the model's size can take, so that nothing is allocated
+  /// later; false: it takes memory when it is needed first. A model with parts of the user's own does that in any case.
+  bool planned = true;
   bool device_steps = true;  ///< a device of kernels keeps token and draw to itself (DecodeSteps); false: the host draws, layer by layer
 };
 
@@ -46,6 +50,9 @@ class Session {
       auto const& lm = *model.language_model;
       if (options.device_steps && lm.steps_on_device(ctx, cache_)) steps_.emplace(ctx, lm, cache_, vocab_);
     }
+    if constexpr (kCanPlan) {
+      if (options.planned) plan();
+    }
   }
 
   /// Says `text`, showing `images` with it, and returns the answer, which is made while it is read (see Answer). What the person says is
@@ -62,6 +69,7 @@ class Session {
   /// The same for pictures in the caller's own memory.
   Answer<Session> ask(std::span<io::PixelView const> images, std::string_view said, AskOptions options) {
     auto call = use_.begin("ask");
+    auto const memory = own_memory();
     check(options.sampling);
     require<ArgumentError>(options.max_new_tokens >= 0, "ask: max_new_tokens must be 0 or more, found ", options.max_new_tokens);
     std::size_t const pictures = pictures_.size();
@@ -78,7 +86,7 @@ class Session {
       timings.encode_ms = timed([&] {
         for (auto const& image : images) {
           Trace trace;
-          pictures_.push_back(model_->see(*ctx_, image, see_, seen_ ? &trace : nullptr));
+          pictures_.push_back(kept(model_->see(*ctx_, image, see_, seen_ ? &trace : nullptr)));
           if (seen_) seen_(trace);
         }
       });
@@ -112,6 +120,7 @@ class Session {
   /// forgotten. Throws ArgumentError when a turn has no answer or the pictures are not as many as the turns say; see `ask`.
   void recall(std::vector<Turn> turns, std::span<io::PixelView const> images) {
     auto const call = use_.begin("recall");
+    auto const memory = own_memory();
     Size shown = 0;
     for (auto const& turn : turns) {
       require<ArgumentError>(turn.answer.has_value(), "recall: a turn has no answer; ask it instead");
@@ -121,7 +130,8 @@ class Session {
     std::vector<Tensor<T, 2, Dev>> pictures;
     for (auto const& image : images) pictures.push_back(model_->see(*ctx_, image, see_));
     forget();
-    turns_ = std::move(turns), pictures_ = std::move(pictures);
+    for (auto& picture : pictures) pictures_.push_back(kept(std::move(picture)));
+    turns_ = std::move(turns);
   }
   /// The rows of the pictures shown so far, (tokens, H) each, in order.
   [[nodiscard]] std::span<Tensor<T, 2, Dev> const> pictures() const { return pictures_; }
@@ -147,6 +157,54 @@ class Session {
     require<ArgumentError>(options.max_positions >= 0, "session: max_positions must be 0 (the model's own) or more, found ",
                            options.max_positions);
     return model.language_model->cache_config(options.max_positions > 0 ? options.max_positions : model.language.max_positions);
+  }
+  /// Whether all parts are ours, which heed a DryRun.
+  static constexpr bool kCanPlan = KernelDevice<Dev> && std::same_as<Model, MiniGemini<T, Dev>>;
+
+  /// Goes through the largest work of each kind, with nothing done, and reserves what it took.
+  void plan() requires KernelDevice<Dev> {
+    auto const arena = std::make_shared<PlannedArena>(ctx_->allocator());
+    Size const positions = max_positions(), width = model_->language_model->config().width;
+    {
+      struct Unwatched {
+        Context<Dev>& ctx;
+        Monitor* monitor = ctx.monitor();
+        ~Unwatched() { ctx.watch(monitor); }
+      } const unwatched{*ctx_};
+      ctx_->watch(nullptr);
+      auto const memory = ctx_->take_from(arena);
+      simt::DryRun const nothing_is_done;
+      if (model_->sees()) {
+        int const side = static_cast<int>(model_->vision.image_size_aux);
+        io::Image const picture{side, side, std::vector<std::uint8_t>(static_cast<std::size_t>(3) * static_cast<std::size_t>(side * side))};
+        (void)model_->see(*ctx_, picture, see_);
+      }
+      // shorter ones too: few rows go other ways, and behind a full cache
+      for (Size rows = positions; rows > 0; rows /= 2) {
+        cache_.truncate(0), cache_.advance(positions - rows);
+        auto x = ctx_->template empty<T>(Extents{rows, width});  // (P, H)
+        model_->language_model->embed(*ctx_, std::vector<int>(static_cast<std::size_t>(rows)), x);
+        run_rows(x, Stage::prefill, {});
+      }
+      cache_.truncate(0);
+    }
+    arena->reserve();
+    arena_ = arena;
+    if (model_->sees()) shown_ = ctx_->template lasting<T>(Extents{positions, width});
+    if constexpr (kHasSteps) {
+      if (steps_) steps_->prepare(*ctx_, *model_->language_model, cache_);
+    }
+  }
+  /// While the result lives, the context's temporaries are in the session's own memory, where it has some.
+  [[nodiscard]] auto own_memory() { return ctx_->take_from(arena_ ? arena_ : ctx_->arena()); }
+  /// A picture's rows where they stay: behind those of the pictures before it, if that has been reserved.
+  Tensor<T, 2, Dev> kept(Tensor<T, 2, Dev> rows) {
+    Size first = 0;
+    for (auto const& picture : pictures_) first += picture.extent(0);
+    if (shown_.empty() || rows.extent(0) > shown_.extent(0) - first) return rows;
+    auto const place = shown_.slice(0, first, rows.extent(0));
+    ops::copy<T, Dev>(*ctx_, rows, place);
+    return {place, shown_.owner()};
   }
   void forget() {
     turns_.clear(), pictures_.clear(), places_.clear();
@@ -249,6 +307,7 @@ class Session {
   }
   /// Puts `last`, the token drawn before, behind the cache, and draws the next; without it the token behind the prompt.
   int next_token(std::optional<int> last, Sampling const& sampling) {
+    auto const memory = own_memory();
     if constexpr (kHasSteps) {
       if (there_) return next_token_there(last);
     }
@@ -288,6 +347,8 @@ class Session {
   Size vocab_ = 0;
   std::vector<int> stops_;
   std::vector<Turn> turns_;
+  std::shared_ptr<Arena> arena_;             // of what has been planned
+  Tensor<T, 2, Dev> shown_;                  // (positions, H), room for all pictures that a prompt can show
   std::vector<Tensor<T, 2, Dev>> pictures_;  // (tokens, H) each
   std::vector<int> places_;                  // what the cache holds
   std::vector<float> logits_;                // behind the last place, unless the device draws

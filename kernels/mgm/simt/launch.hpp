@@ -1,6 +1,7 @@
 /// Sends a kernel to a stream.
 #pragma once
 #include <mgm/core/error.hpp>
+#include <mgm/simt/dry_run.hpp>
 #include <mgm/simt/stream.hpp>
 #include <mgm/simt/thread.hpp>
 
@@ -13,9 +14,9 @@ inline void check_grid(LaunchShape const& shape) {
 }
 
 /// Enqueues `kernel(args...)` and returns; an empty grid is a no-op. On Simt the work is done when it returns, unless the machine records
-/// (graph.hpp).
-/// Throws LimitError when the shape is beyond the device's limits, DeviceError when the launch fails, KernelError (Simt) for what the strict
-/// machine found.
+/// (graph.hpp). Under a DryRun it ends after the checks.
+/// Throws LimitError when the shape is beyond the device's limits, DeviceError when the launch fails, KernelError (Simt) for what the
+/// strict machine found.
 template <KernelDevice Dev, class Kernel, class... Args>
 void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args const&... args);
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include <mgm/core/error.hpp>
+#include <mgm/simt/dry_run.hpp>
 #include <mgm/simt/stream.hpp>
 
 struct CUgraphExec_st;  // what a cudaGraphExec_t points to
@@ -21,7 +22,7 @@ struct DeviceInfo {
 
 /// How many devices there are, 0 also where there is no driver; `why` says so in words when given.
 [[nodiscard]] int device_count(std::string* why = nullptr);
-/// Whether CUDA knows the memory: device, managed or pinned; not the host's own. Throws DeviceError.
+/// Whether CUDA knows the memory: device, managed or pinned; not the host's own. Under a DryRun it is taken for such. Throws DeviceError.
 [[nodiscard]] bool is_device_memory(void const* p);
 
 /// A stream on a device: the caller's, or one of its own that it ends. Every call to CUDA is checked; an error that was pending before a
@@ -38,6 +39,7 @@ class Runtime {
   [[nodiscard]] DeviceInfo const& info() const { return info_; }
   [[nodiscard]] void* allocate(Size bytes);
   void release(void* block) noexcept;
+  // under a DryRun nothing is copied; the host finds zeros
   void copy_to_device(void* to, void const* from, Size bytes);
   void copy_to_host(void* to, void const* from, Size bytes);  ///< returns when the bytes are there
   void synchronise();

@@ -55,7 +55,7 @@ template <KernelDevice Dev, class Kernel, class... Args>
 void launch(Stream<Dev> stream, LaunchShape const& shape, Kernel kernel, Args const&... args) {
   static_assert(std::same_as<Dev, Cuda>, "nvcc makes kernels for Cuda; Simt runs in what g++ or clang compile");
   check_grid(shape);
-  if (shape.grid.count() == 0) return;
+  if (shape.grid.count() == 0 || DryRun::under_way()) return;
   cuda::check_pending(shape.name);
   int device = 0;
   MGM_CUDA(shape.name, cudaStreamGetDevice, stream.handle, &device);

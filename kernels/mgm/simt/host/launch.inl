@@ -68,6 +68,7 @@ inline void run_blocks(Machine& machine, LaunchShape const& shape, void (*body)(
 /// Runs it, or keeps it where the machine records.
 inline void send(Machine& machine, LaunchShape const& shape, void (*body)(void const*), void const* arguments, Size argument_bytes) {
   check_launch(machine, shape, argument_bytes);
+  if (DryRun::under_way()) return;
   if (auto* const recording = machine.recording()) recording->add(shape, body, arguments, argument_bytes);
   else run_blocks(machine, shape, body, arguments, argument_bytes);
 }
