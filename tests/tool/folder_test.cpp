@@ -118,8 +118,11 @@ TEST(Folder, MayBeScannedForWhatIsNoNumber) {
 }
 
 TEST(Folder, OfTextAloneTakesNoTowers) {
-  std::string const folder = MGM_TEST_SOURCE "/tests/data/mgm/llama_text/model";
-  expect_failure(mgm_tool({"chat", folder, "--prompt", "x", "--clip", folder, "--progress", "never"}), 1, "names no towers", "chat");
+  BrokenModel model("llama_text");
+  std::string const towers = model.path();
+  model.set("mm_vision_tower", nullptr);
+  expect_failure(mgm_tool({"chat", model.path(), "--prompt", "x", "--clip", towers, "--dtype", "f32", "--progress", "never"}), 1,
+                 "names no towers", "chat");
 }
 
 TEST(Session, ChecksItsRoomBeforeItEncodes) {
