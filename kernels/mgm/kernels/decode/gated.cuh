@@ -27,6 +27,7 @@ void gated(simt::Stream<Dev> stream, In<A, 2, Dev> both, Activation activation, 
   static_assert(std::is_same_v<A, T> || std::is_same_v<A, float>, "gated: the halves are of the result's type or float");
   check_input("gated: both", both), check_shape("gated: both", both, out.extent(0), 2 * out.extent(1));
   check_output("gated: out", out), check_apart("gated: out", out, "both", both);
+  if (out.count() == 0) return;
   View<A const, 2, Dev> const gate = both.slice(1, 0, out.extent(1)), up = both.slice(1, out.extent(1), out.extent(1));
   map(stream, "gated", GateOp<T>{activation}, out, gate, up);
 }
