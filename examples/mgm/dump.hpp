@@ -63,8 +63,10 @@ mgm::View<T const, 3, mgm::Cpu> channels_first(mgm::View<T const, 3, mgm::Cpu> v
   return {v.data(), {{v.extent(2), v.extent(0), v.extent(1)}}, {{v.stride(2), v.stride(0), v.stride(1)}}};
 }
 
-/// Whether the text holds one of the strings that end an answer.
-inline bool holds_stop(std::vector<std::string> const& stops, std::string_view text) {
+/// Whether the tokens' text holds one of the strings that end an answer.
+inline bool holds_stop(std::vector<std::string> const& stops, mgm::io::Tokenizer const& vocabulary, std::vector<int> const& tokens) {
+  if (stops.empty()) return false;
+  std::string const text = vocabulary.decode(tokens);
   return std::any_of(stops.begin(), stops.end(), [&](std::string const& stop) { return !stop.empty() && text.find(stop) != text.npos; });
 }
 
@@ -158,7 +160,7 @@ int dump(Options const& o, Terminal& terminal) {
     }
     auto const row = host(logits);  // (1, V)
     fresh.push_back(greedy({row.data(), static_cast<std::size_t>(row.extent(1))}));
-    if (std::find(stops.begin(), stops.end(), fresh.back()) != stops.end() || holds_stop(o.stop, model.vocabulary->decode(fresh))) break;
+    if (std::find(stops.begin(), stops.end(), fresh.back()) != stops.end() || holds_stop(o.stop, *model.vocabulary, fresh)) break;
   }
   record.add_ids("new_tokens", fresh);
   record.write(o.output);

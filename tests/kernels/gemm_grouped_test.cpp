@@ -50,6 +50,35 @@ std::vector<Case> cases() {
           {{7, 0, 0, 0, 0, 0, 0, 9}, 65, 65 / 8 * 8}};
 }
 
+/// The lists of a case, and each group's matrix, on the device.
+template <class T>
+struct Lists {
+  /// `rows` of `sources` rows each, drawn by `numbers`, or those there are in order; w (groups, N, K) without gaps.
+  Lists(Context<Dev>& ctx, std::vector<int> const& ends, bool gathered, Size sources, support::Numbers& numbers, View<T, 3, Dev> w)
+      : offsets(ends) {
+    for (int i = 0; i < ends.back(); ++i) rows.push_back(gathered ? numbers.whole(0, int(sources) - 1) : i);
+    std::vector<T const*> pointers;
+    for (Size g = 0; g < w.extent(0); ++g) pointers.push_back(w[g].data());
+    rows_ = ctx.on_device(View<int const, 1, Cpu>(rows.data(), Extents{Size(rows.size())}));
+    offsets_ = ctx.on_device(View<int const, 1, Cpu>(offsets.data(), Extents{Size(offsets.size())}));
+    matrices_ = ctx.on_device(View<T const* const, 1, Cpu>(pointers.data(), Extents{Size(pointers.size())}));
+    if (gathered) rows_there = rows_.view();
+    offsets_there = offsets_.view(), matrices = matrices_.view();
+  }
+  static std::vector<int> ends(std::vector<int> const& counts) {
+    std::vector<int> out{0};
+    for (int const count : counts) out.push_back(out.back() + count);
+    return out;
+  }
+  std::vector<int> rows, offsets;
+  View<int const, 1, Dev> rows_there{}, offsets_there{};
+  View<T const* const, 1, Dev> matrices{};
+
+ private:
+  Tensor<int const, 1, Dev> rows_, offsets_;
+  Tensor<T const* const, 1, Dev> matrices_;
+};
+
 template <class T>
 void expect_products(bool exact) {
   support::on_each_machine([&](Context<Dev>& ctx) {
@@ -57,9 +86,8 @@ void expect_products(bool exact) {
     for (auto const& [counts, n, k] : cases()) {
       Size const groups = Size(counts.size());
       bool const gathered = which % 2 == 0, wide = which++ % 3 != 0;
-      std::vector<int> offsets{0};
-      for (int count : counts) offsets.push_back(offsets.back() + count);
-      Size const p = offsets.back(), sources = gathered ? p / 2 + 1 : p;
+      auto const ends = Lists<T>::ends(counts);
+      Size const p = ends.back(), sources = gathered ? p / 2 + 1 : p;
       support::Numbers numbers(std::uint64_t(p * 10007 + n * 101 + k));
       auto const number = [&] { return exact ? double(numbers.whole(0, 3) == 0 ? numbers.whole(-4, 4) : 0) : numbers.uniform(); };
       auto const x = support::Guarded<T, 2>(Extents{sources, k}, 8, 8).fill(number);
@@ -67,21 +95,15 @@ void expect_products(bool exact) {
       Size const guard = wide ? 8 - n % 8 : 3, offset = wide ? 8 : 1;
       auto const factor = support::Guarded<T, 2>(Extents{p, n}, guard, offset).fill(number);
       auto const out = support::poisoned<T>(Extents{p, n}, guard, offset);
-      std::vector<int> rows;
-      for (Size i = 0; i < p; ++i) rows.push_back(gathered ? numbers.whole(0, int(sources) - 1) : int(i));
       support::OnDevice const dx(ctx, x);
       support::OnDevice const dw(ctx, w);
       support::OnDevice const dfactor(ctx, factor);
       support::OnDevice const dout(ctx, out);
-      std::vector<T const*> pointers;
-      for (Size g = 0; g < groups; ++g) pointers.push_back(dw.view().data() + g * n * k);
-      auto const drows = ctx.on_device(View<int const, 1, Cpu>(rows.data(), Extents{p}));
-      auto const doffsets = ctx.on_device(View<int const, 1, Cpu>(offsets.data(), Extents{groups + 1}));
-      auto const dpointers = ctx.on_device(View<T const* const, 1, Cpu>(pointers.data(), Extents{groups}));
+      Lists<T> const lists(ctx, ends, gathered, sources, numbers, dw.view());
       Epilogue<T, Dev> e{.alpha = 2};
       if (exact) e.factor = dfactor.view();
-      kernels::gemm_grouped<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view(), gathered ? drows.view() : View<int const, 1, Dev>{},
-                                                              doffsets.view(), dpointers.view(), e, dout.view());
+      kernels::gemm_grouped<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view(), lists.rows_there, lists.offsets_there,
+                                                              lists.matrices, e, dout.view());
       auto const got = dout.back();
       EXPECT_TRUE(got.intact());
       for (Size g = 0; g < groups; ++g) {
@@ -89,8 +111,8 @@ void expect_products(bool exact) {
         kernels::gemm_mma<kernels::GemmMmaSmall, T, T, Dev>(ctx.stream(), dx.view().slice(0, 0, all.extent(0)),
                                                             View<T const, 2, Dev>(dw.view()[g]), {.alpha = 2}, all.view());
         auto const single = ctx.on_host(all.view());
-        for (Size i = offsets[std::size_t(g)]; i < offsets[std::size_t(g) + 1]; ++i)
-          for (Size j = 0, row = rows[std::size_t(i)]; j < n; ++j) {
+        for (Size i = ends[std::size_t(g)]; i < ends[std::size_t(g) + 1]; ++i)
+          for (Size j = 0, row = lists.rows[std::size_t(i)]; j < n; ++j) {
             if (!exact) {
               ASSERT_EQ(float(got.view()(i, j)), float(single(row, j))) << "group " << g << ", row " << i << ", column " << j;
               continue;
@@ -117,35 +139,29 @@ TYPED_TEST(GemmGroupedGeneral, IsExactAndHasTheBitsOfOneProductAGroup) {
   support::on_each_machine([](Context<Dev>& ctx) {
     int which = 0;
     for (auto const& [counts, n, even] : cases()) {
-      Size const groups = Size(counts.size()), k = even + which % 2;
-      bool const gathered = which % 2 == 0, exact = which++ % 4 < 2;
-      std::vector<int> offsets{0};
-      for (int count : counts) offsets.push_back(offsets.back() + count);
-      Size const p = offsets.back(), sources = gathered ? p / 2 + 1 : p;
+      Size const groups = Size(counts.size()), k = even + which / 2 % 2;  // gathered or not, K odd or even, exact or not: all eight
+      bool const gathered = which % 2 == 0, exact = which / 4 % 2 == 0;
+      ++which;
+      auto const ends = Lists<T>::ends(counts);
+      Size const p = ends.back(), sources = gathered ? p / 2 + 1 : p;
       support::Numbers numbers(std::uint64_t(p * 10007 + n * 101 + k));
       auto const number = [&] { return exact ? double(numbers.whole(0, 3) == 0 ? numbers.whole(-4, 4) : 0) : numbers.uniform(); };
       support::Matrix<T> const x(ctx, support::Layout::turned, sources, k, number);
       auto const w = support::Guarded<T, 3>(Extents{groups, n, k}, 0, 1).fill(number);
       auto const out = support::poisoned<float>(Extents{p, n});
-      std::vector<int> rows;
-      for (Size i = 0; i < p; ++i) rows.push_back(gathered ? numbers.whole(0, int(sources) - 1) : int(i));
       support::OnDevice const dw(ctx, w);
       support::OnDevice const dout(ctx, out);
-      std::vector<T const*> pointers;
-      for (Size g = 0; g < groups; ++g) pointers.push_back(dw.view().data() + g * n * k);
-      auto const drows = ctx.on_device(View<int const, 1, Cpu>(rows.data(), Extents{p}));
-      auto const doffsets = ctx.on_device(View<int const, 1, Cpu>(offsets.data(), Extents{groups + 1}));
-      auto const dpointers = ctx.on_device(View<T const* const, 1, Cpu>(pointers.data(), Extents{groups}));
-      kernels::gemm_grouped_general<T, float, Dev>(ctx.stream(), x.view(), gathered ? drows.view() : View<int const, 1, Dev>{},
-                                                   doffsets.view(), dpointers.view(), {.alpha = 2}, dout.view());
+      Lists<T> const lists(ctx, ends, gathered, sources, numbers, dw.view());
+      kernels::gemm_grouped_general<T, float, Dev>(ctx.stream(), x.view(), lists.rows_there, lists.offsets_there, lists.matrices,
+                                                   {.alpha = 2}, dout.view());
       auto const got = dout.back();
       EXPECT_TRUE(got.intact());
       for (Size g = 0; g < groups; ++g) {
         auto all = ctx.template empty<float>(Extents{sources, n});  // every row times this group's matrix
         kernels::gemm_general<T, float, Dev>(ctx.stream(), x.view(), View<T const, 2, Dev>(dw.view()[g]), {.alpha = 2}, all.view());
         auto const single = ctx.on_host(all.view());
-        for (Size i = offsets[std::size_t(g)]; i < offsets[std::size_t(g) + 1]; ++i)
-          for (Size j = 0, row = rows[std::size_t(i)]; j < n; ++j) {
+        for (Size i = ends[std::size_t(g)]; i < ends[std::size_t(g) + 1]; ++i)
+          for (Size j = 0, row = lists.rows[std::size_t(i)]; j < n; ++j) {
             ASSERT_EQ(got.view()(i, j), single(row, j)) << "group " << g << ", row " << i << ", column " << j;
             if (!exact) continue;
             double want = 0;

@@ -26,6 +26,12 @@ constexpr std::array<Size, 2> kShapes[] = {{1, 1},   {2, 2},   {3, 3},   {4, 5},
                                            {5, 33},  {1, 63},  {2, 64},  {3, 65},  {7, 97},   {4, 127},  {1, 128}, {2, 129}, {8, 192},
                                            {3, 255}, {1, 256}, {2, 511}, {1, 768}, {2, 1023}, {3, 1024}, {1, 1025}};
 
+/// The only row of a matrix.
+template <class T>
+View<T const, 1, Dev> only_row(Matrix<T> const& m) {
+  return {m.view().data(), {m.view().extent(1)}, {m.view().stride(1)}};
+}
+
 struct RowMoments {
   double mean = 0, rstd = 0;
 };
@@ -57,8 +63,7 @@ TYPED_TEST(NormFolded, MomentsMatchDouble) {
           double const sums = (double(channels) / 32 + 6) * kUnit, off = 1.25 * sums + kUnit;
           ASSERT_NEAR(double(out(m, 0)), want.mean, off);
           // squares: the sum's roundings, two of each difference, and the square of the mean's error; halved by the root; root and quotient
-          double const rstd =
-              want.rstd * ((sums + 3 * kUnit + off * off * want.rstd * want.rstd) / 2 + 3 * kUnit) + std::pow(want.rstd, 3) * off * 1e-5;
+          double const rstd = want.rstd * ((sums + 3 * kUnit + off * off * want.rstd * want.rstd) / 2 + 3 * kUnit);
           ASSERT_NEAR(double(out(m, 1)), want.rstd, rstd);
         }
       }
@@ -78,11 +83,8 @@ TYPED_TEST(NormFolded, WeightsMatchDouble) {
         Matrix<T> folded(ctx, layout, rows, channels);
         Matrix<float> columns(ctx, layout, 2, rows);
         bool const biased = channels % 2 == 0;
-        auto const vector = [](Matrix<T> const& m) {
-          return View<T const, 1, Dev>(m.view().data(), {m.view().extent(1)}, {m.view().stride(1)});
-        };
-        kernels::fold_norm<T, Dev>(ctx.stream(), w.view(), vector(gain), vector(shift), biased ? vector(bias) : View<T const, 1, Dev>{},
-                                   folded.view(), columns.view());
+        kernels::fold_norm<T, Dev>(ctx.stream(), w.view(), only_row(gain), only_row(shift),
+                                   biased ? only_row(bias) : View<T const, 1, Dev>{}, folded.view(), columns.view());
         folded.fetch(), columns.fetch();
         EXPECT_TRUE(folded.intact() && columns.intact());
         double const rounding = (double(channels) / 32 + 7) * kUnit;  // a lane adds K/32 terms, then five levels, and the bias
@@ -118,11 +120,8 @@ TYPED_TEST(NormFolded, EveryFormOfTheProductUnfoldsExactly) {
         Matrix<float> out(ctx, layout, m, n);
         auto const sign = [&] { return numbers.whole(0, 1) == 0 ? 2 : -1; };
         Matrix<T> const scale(ctx, layout, 1, n, sign), factor(ctx, layout, m, n, sign), residual(ctx, layout, m, n, whole);
-        auto const vector = [](Matrix<T> const& v) {
-          return View<T const, 1, Dev>(v.view().data(), {v.view().extent(1)}, {v.view().stride(1)});
-        };
-        Epilogue<T, Dev> const e{.bias = vector(bias),
-                                 .scale = vector(scale),
+        Epilogue<T, Dev> const e{.bias = only_row(bias),
+                                 .scale = only_row(scale),
                                  .factor = factor.view(),
                                  .residual = residual.view(),
                                  .alpha = 2,
@@ -157,10 +156,7 @@ TYPED_TEST(NormFolded, IsTheNormedProduct) {
       Matrix<T> const bias(ctx, Layout::dense, 1, n, make);
       Matrix<T> folded(ctx, Layout::dense, n, k), out(ctx, Layout::dense, m, n);
       Matrix<float> rows(ctx, Layout::dense, m, 2), columns(ctx, Layout::dense, 2, n);
-      auto const vector = [](Matrix<T> const& v) {
-        return View<T const, 1, Dev>(v.view().data(), {v.view().extent(1)}, {v.view().stride(1)});
-      };
-      kernels::fold_norm<T, Dev>(ctx.stream(), w.view(), vector(gain), vector(shift), vector(bias), folded.view(), columns.view());
+      kernels::fold_norm<T, Dev>(ctx.stream(), w.view(), only_row(gain), only_row(shift), only_row(bias), folded.view(), columns.view());
       kernels::row_moments<T, Dev>(ctx.stream(), x.view(), kEps, rows.view());
       ops::linear<T, T, Dev>(ctx, x.view(), folded.view(), {.norm = {rows.view(), columns.view()}}, out.view());
       out.fetch();
@@ -193,7 +189,7 @@ TEST(NormFold, MayBeDoneInPlace) {
     Matrix<float> w(ctx, Layout::dense, 6, 40, make);
     Matrix<float> const before = w, gain(ctx, Layout::dense, 1, 40, make);
     Matrix<float> columns(ctx, Layout::dense, 2, 6);
-    View<float const, 1, Dev> const gains(gain.view().data(), {40});
+    View<float const, 1, Dev> const gains = only_row(gain);
     kernels::fold_norm<float, Dev>(ctx.stream(), w.view(), gains, gains, {}, w.view(), columns.view());
     w.fetch(), columns.fetch();
     for (Size n = 0; n < 6; ++n) {
@@ -202,7 +198,7 @@ TEST(NormFold, MayBeDoneInPlace) {
         ASSERT_EQ(w(n, k), before(n, k) * gain(0, k));
         shifted += double(before(n, k)) * double(gain(0, k));
       }
-      ASSERT_NEAR(double(columns(1, n)), shifted, 9 * kUnit * 40);
+      ASSERT_NEAR(double(columns(1, n)), shifted, 7 * kUnit * 40);  // a lane adds two terms of at most 1, then five levels
     }
   });
 }

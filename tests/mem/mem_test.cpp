@@ -1,30 +1,17 @@
 // Arena, tensors, contexts, parameters.
 #include <gtest/gtest.h>
 
-#include <limits>
 
 #include <mgm/mem/context.hpp>
 #include <mgm/mem/parameter.hpp>
 
+#include "support/counting_allocator.hpp"
+
 namespace mem_test {
 using namespace mgm;
 
-struct Counting : Allocator {
-  void* allocate(Size bytes) override {
-    if (calls++ >= fail_from) throw MemoryError("memory: none left");
-    alive += bytes;
-    return heap.allocate(bytes);
-  }
-  void release(void* block, Size bytes) noexcept override {
-    alive -= bytes;
-    heap.release(block, bytes);
-  }
-  HeapAllocator heap;
-  Size alive = 0, calls = 0, fail_from = std::numeric_limits<Size>::max();
-};
-
 TEST(Arena, ASecondRoundAllocatesNothing) {
-  auto const memory = std::make_shared<Counting>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   {
     Context<Cpu> ctx({.threads = 1, .allocator = memory});
     auto const round = [&] {
@@ -42,7 +29,7 @@ TEST(Arena, ASecondRoundAllocatesNothing) {
   EXPECT_EQ(memory->alive, 0);
 }
 TEST(Arena, ATensorMayOutliveItsContext) {
-  auto const memory = std::make_shared<Counting>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   Tensor<float, 1, Cpu> kept;
   {
     Context<Cpu> ctx({.threads = 1, .allocator = memory});
@@ -54,8 +41,8 @@ TEST(Arena, ATensorMayOutliveItsContext) {
 }
 TEST(Arena, EveryFailedAllocationLeavesNothingBehind) {
   for (Size n = 0; n < 6; ++n) {
-    auto const memory = std::make_shared<Counting>();
-    memory->fail_from = n;
+    auto const memory = std::make_shared<support::CountingAllocator>();
+    memory->refuse(n + 1);
     {
       Context<Cpu> ctx({.threads = 1, .allocator = memory});
       try {

@@ -7,21 +7,10 @@
 #include <mgm/mem/context.hpp>
 #include <mgm/mem/planned_arena.hpp>
 
+#include "support/counting_allocator.hpp"
+
 namespace planned_arena_test {
 using namespace mgm;
-
-struct Counting : Allocator {
-  void* allocate(Size bytes) override {
-    ++calls, alive += bytes;
-    return heap.allocate(bytes);
-  }
-  void release(void* block, Size bytes) noexcept override {
-    alive -= bytes;
-    heap.release(block, bytes);
-  }
-  HeapAllocator heap;
-  Size calls = 0, alive = 0;
-};
 
 TEST(Places, TakeTheLowestGapThatHolds) {
   Places p;
@@ -60,7 +49,7 @@ std::vector<void*> work(Context<Cpu>& ctx, double share, bool write) {
 }
 
 TEST(PlannedArena, TheSameWorkFindsItsPlacesInOneBlock) {
-  auto const memory = std::make_shared<Counting>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   {
     Context<Cpu> ctx({.threads = 1, .allocator = memory});
     auto const arena = std::make_shared<PlannedArena>(memory);
@@ -83,7 +72,7 @@ TEST(PlannedArena, TheSameWorkFindsItsPlacesInOneBlock) {
   EXPECT_EQ(memory->alive, 0);
 }
 TEST(PlannedArena, NothingPlannedIsAnArenaLikeAnyOther) {
-  auto const memory = std::make_shared<Counting>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   Context<Cpu> ctx({.threads = 1, .allocator = memory});
   auto const arena = std::make_shared<PlannedArena>(memory);
   arena->reserve();

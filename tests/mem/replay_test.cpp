@@ -7,6 +7,8 @@
 #include <mgm/simt/launch.hpp>
 #include <mgm/simt/thread.hpp>
 
+#include "support/counting_allocator.hpp"
+
 namespace replay_test {
 using namespace mgm;
 
@@ -19,21 +21,8 @@ void add(Context<Simt>& ctx, View<float const, 1, Simt> from, View<float const, 
   simt::launch(ctx.stream(), {.name = "add", .grid = simt::ceil_div(to.extent(0), 32), .block = 32}, add_kernel, from, step, own, to);
 }
 
-struct Counting : Allocator {
-  void* allocate(Size bytes) override {
-    ++calls, ++alive;
-    return heap.allocate(bytes);
-  }
-  void release(void* block, Size bytes) noexcept override {
-    --alive;
-    heap.release(block, bytes);
-  }
-  HeapAllocator heap;
-  Size calls = 0, alive = 0;
-};
-
 struct Setting {
-  std::shared_ptr<Counting> memory = std::make_shared<Counting>();
+  std::shared_ptr<support::CountingAllocator> memory = std::make_shared<support::CountingAllocator>();
   Context<Simt> ctx{{.threads = 2, .machine = {.order = simt::Order::random, .seed = 5}, .allocator = memory}};
   Tensor<float, 1, Simt> x = ctx.lasting<float>(Extents{Size{100}}), step = ctx.lasting<float>(Extents{Size{1}});
   Setting() {
@@ -79,9 +68,9 @@ TEST(Replay, NobodyElseGetsItsMemory) {
   for (auto const& t : others) EXPECT_NE(static_cast<void const*>(t.data()), inner);
   others.clear();
   s.ctx.trim();
-  Size const alive = s.memory->alive;
+  Size const blocks = s.memory->blocks;
   arena.reset();
-  EXPECT_EQ(s.memory->alive, alive - 1) << "it goes with its arena";
+  EXPECT_EQ(s.memory->blocks, blocks - 1) << "it goes with its arena";
 }
 
 /// Blocks that a second, free choice would give otherwise: a smaller one is then there that the first round did not have.

@@ -1,43 +1,19 @@
 // Sessions on the kernels reserve all their memory when they are made: whatever is asked then, no allocator is called.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <filesystem>
 
-#include "support/tiny_model.hpp"
+#include "support/counting_allocator.hpp"
+#include "support/with_vocabulary.hpp"
 
 namespace planned_memory_test {
 using namespace mgm;
 using namespace mgm::models;
 
-/// Counts its calls, and refuses all from the n-th on.
-struct Counting : Allocator {
-  void* allocate(Size bytes) override {
-    require<MemoryError>(++calls < refuse_from, "memory: none left, says the test");
-    void* const block = heap.allocate(bytes);
-    alive += bytes;
-    return block;
-  }
-  void release(void* block, Size bytes) noexcept override {
-    alive -= bytes;
-    heap.release(block, bytes);
-  }
-  HeapAllocator heap;
-  std::atomic<Size> calls = 0, alive = 0, refuse_from = Size{1} << 40;
-};
-
-class PlannedMemory : public ::testing::Test {
+class PlannedMemory : public support::WithVocabulary {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("mgm_planned_memory_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-    vocabulary_ = support::byte_vocabulary(folder_.string());
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   /// Long and short prompts, pictures, steps over a border of graphs, a new beginning: the ids, and no call of the allocator on the way.
   template <class Talk>
-  std::vector<std::vector<int>> talk_of_all_kinds(Talk& talk, bool pictures, Counting const& memory, bool planned) const {
+  std::vector<std::vector<int>> talk_of_all_kinds(Talk& talk, bool pictures, support::CountingAllocator const& memory, bool planned) const {
     Size const before = memory.calls;
     std::vector<std::vector<int>> ids;
     auto const say = [&](std::vector<io::Image> const& shown, std::string const& said, std::int64_t tokens, Sampling sampling) {
@@ -60,7 +36,7 @@ class PlannedMemory : public ::testing::Test {
     return ids;
   }
   template <class T>
-  void expect_no_calls(MiniGemini<T, Simt> const& model, Context<Simt>& ctx, Counting& memory) const {
+  void expect_no_calls(MiniGemini<T, Simt> const& model, Context<Simt>& ctx, support::CountingAllocator& memory) const {
     bool const pictures = model.sees();
     std::vector<std::vector<int>> want;
     {
@@ -84,14 +60,12 @@ class PlannedMemory : public ::testing::Test {
     return m;
   }
 
-  std::filesystem::path folder_;
-  std::shared_ptr<io::Tokenizer const> vocabulary_;
 };
 
 TEST_F(PlannedMemory, NoCallAfterASessionIsMade) {
   for (bool const tuned : {false, true}) {
     SCOPED_TRACE(tuned ? "tuned" : "general");
-    auto const memory = std::make_shared<Counting>();
+    auto const memory = std::make_shared<support::CountingAllocator>();
     Context<Simt> ctx({.machine = {.tuned = tuned}, .allocator = memory});
     auto m = support::tiny_model<float>(ctx, tuned ? 1 : 2);
     m.vocabulary = vocabulary_;
@@ -99,7 +73,7 @@ TEST_F(PlannedMemory, NoCallAfterASessionIsMade) {
   }
 }
 TEST_F(PlannedMemory, NoCallWhereExpertsAreChosen) {
-  auto const memory = std::make_shared<Counting>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   Context<Simt> ctx({.machine = {.tuned = true}, .allocator = memory});
   DecoderConfig const mixtral{
       .family = Family::mixtral, .vocab = 260, .width = 32, .depth = 2, .heads = 4, .kv_heads = 2, .ffn = 24, .experts = 4};
@@ -107,14 +81,14 @@ TEST_F(PlannedMemory, NoCallWhereExpertsAreChosen) {
   expect_no_calls(talker<bf16>(ctx, mixtral), ctx, *memory);
 }
 TEST_F(PlannedMemory, ASessionThatDoesNotFitIsRefusedAndLeavesNothing) {
-  auto const memory = std::make_shared<Counting>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   Context<Simt> ctx({.allocator = memory});
   auto m = support::tiny_model<float>(ctx);
   m.vocabulary = vocabulary_;
   Size const weights = memory->alive;
   int refused = 0;
   for (Size n = 1;; ++n) {
-    memory->refuse_from = memory->calls + n;
+    memory->refuse(n);
     try {
       auto talk = m.session(ctx, {.max_positions = 300});
       AskOptions const ask{.max_new_tokens = 3, .sampling = {.temperature = 0}};

@@ -6,7 +6,7 @@
 #include <map>
 #include <numeric>
 
-#include <mgm/models/preprocessing.hpp>
+#include <mgm/models/generation_defaults.hpp>
 #include <mgm/models/sampler.hpp>
 
 namespace sampler_test {

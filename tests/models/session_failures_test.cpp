@@ -2,33 +2,13 @@
 // processor and on the kernels. An error says so, nothing leaks, and the session is as it was.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <filesystem>
 
-#include "support/tiny_model.hpp"
+#include "support/counting_allocator.hpp"
+#include "support/with_vocabulary.hpp"
 
 namespace session_failures_test {
 using namespace mgm;
 using namespace mgm::models;
-
-/// Refuses its n-th request from now, alone or with all that follow, and counts the bytes that are out.
-struct Failing : Allocator {
-  void* allocate(Size bytes) override {
-    Size const n = ++requests;
-    if (n == refuse || (ever_after && n > refuse)) throw MemoryError("memory: none left, says the test");
-    void* const block = heap.allocate(bytes);
-    alive += bytes;
-    return block;
-  }
-  void release(void* block, Size bytes) noexcept override {
-    alive -= bytes;
-    heap.release(block, bytes);
-  }
-  void serve(Size all_but = 0, bool and_all_after = false) { requests = 0, refuse = all_but, ever_after = and_all_after; }
-  HeapAllocator heap;
-  std::atomic<Size> alive = 0, requests = 0, refuse = 0;
-  std::atomic<bool> ever_after = false;
-};
 
 /// Stops the work at the n-th report.
 struct Stopper : Monitor {
@@ -40,17 +20,10 @@ struct Stopper : Monitor {
 };
 
 template <class Device>
-class SessionFailures : public ::testing::Test {
+class SessionFailures : public support::WithVocabulary {
  protected:
   using Model = MiniGemini<float, Device>;
   using Talk = Session<Model>;
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("mgm_session_failures_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-    vocabulary_ = support::byte_vocabulary(folder_.string());
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   Model model(Context<Device>& ctx) const {
     auto m = support::tiny_model<float>(ctx);
     m.vocabulary = vocabulary_;
@@ -58,8 +31,6 @@ class SessionFailures : public ::testing::Test {
   }
   std::string ask(Talk& talk) const { return talk.ask({picture_}, "One?", greedy_).text(); }
 
-  std::filesystem::path folder_;
-  std::shared_ptr<io::Tokenizer const> vocabulary_;
   io::Image picture_ = support::test_picture(25, 31);
   SessionOptions options_{.max_positions = 600, .planned = false};  // memory as it is needed; else no request is left to fail
   AskOptions greedy_{.max_new_tokens = 3, .sampling = {.temperature = 0}};
@@ -68,7 +39,7 @@ using Devices = ::testing::Types<Cpu, Simt>;
 TYPED_TEST_SUITE(SessionFailures, Devices);
 
 TYPED_TEST(SessionFailures, EveryRequestForMemoryMayFail) {
-  auto const memory = std::make_shared<Failing>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   int failures = 0, in_session = 0, in_ask = 0;
   {
     Context<TypeParam> ctx({.threads = 1, .allocator = memory});
@@ -83,7 +54,7 @@ TYPED_TEST(SessionFailures, EveryRequestForMemoryMayFail) {
     for (bool const ever_after : {false, true}) {
       for (Size n = 1;; n += ever_after ? 3 : 1) {
         ASSERT_LT(n, 1000);
-        memory->serve(n, ever_after);
+        memory->refuse(n, !ever_after);
         bool failed = false;
         std::optional<typename TestFixture::Talk> talk;
         try {
@@ -103,12 +74,12 @@ TYPED_TEST(SessionFailures, EveryRequestForMemoryMayFail) {
             EXPECT_EQ(talk->positions(), 0);
             EXPECT_TRUE(talk->pictures().empty());
           }
-          memory->serve();
+          memory->refuse_nothing();
           if (failed) {
             EXPECT_EQ(this->ask(*talk), expected) << "after request " << n << " failed";
           }
         }
-        memory->serve();
+        memory->refuse_nothing();
         talk.reset(), ctx.trim();
         ASSERT_EQ(memory->alive, weights) << "request " << n;
         if (!failed) break;
@@ -150,7 +121,7 @@ TYPED_TEST(SessionFailures, EveryCancelLeavesTheSessionAsItWas) {
 }
 
 TYPED_TEST(SessionFailures, AFailedLaterTurnLeavesTheEarlierOnes) {
-  auto const memory = std::make_shared<Failing>();
+  auto const memory = std::make_shared<support::CountingAllocator>();
   Context<TypeParam> ctx({.threads = 1, .allocator = memory});
   auto const m = this->model(ctx);
   auto const other = support::test_picture(40, 20, 7);
@@ -162,7 +133,7 @@ TYPED_TEST(SessionFailures, AFailedLaterTurnLeavesTheEarlierOnes) {
     ASSERT_LT(n, 1000);
     auto talk = m.session(ctx, this->options_);
     (void)this->ask(talk);
-    ctx.trim(), memory->serve(n, true);
+    ctx.trim(), memory->refuse(n);
     bool failed = false;
     try {
       auto const answer = talk.ask({this->picture_}, "Two? Or three?", this->greedy_);  // another picture, and text that begins alike
@@ -170,7 +141,7 @@ TYPED_TEST(SessionFailures, AFailedLaterTurnLeavesTheEarlierOnes) {
       failed = true, ++failures;
       EXPECT_TRUE(talk.turns().size() == 1 && talk.pictures().size() == 1);
     }
-    memory->serve();
+    memory->refuse_nothing();
     if (!failed) break;
     EXPECT_EQ(talk.ask({other}, "Two?", this->greedy_).text(), second) << "after request " << n << " failed";
   }

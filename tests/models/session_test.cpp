@@ -1,25 +1,17 @@
 // Conversations: what is computed once, what a cancel leaves behind, what is refused, and that later turns equal a run from the start.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <thread>
 
-#include "support/tiny_model.hpp"
+#include "support/with_vocabulary.hpp"
 
 namespace session_test {
 using namespace mgm;
 using namespace mgm::models;
 using support::test_picture;
 
-class SessionTest : public ::testing::Test {
+class SessionTest : public support::WithVocabulary {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("mgm_session_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-    vocabulary_ = support::byte_vocabulary(folder_.string());
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   MiniGemini<float> model(Context<Cpu>& ctx, Size grid = 1) {
     auto m = support::tiny_model(ctx, grid);
     m.vocabulary = vocabulary_;
@@ -27,8 +19,6 @@ class SessionTest : public ::testing::Test {
   }
   static AskOptions greedy_tokens(std::int64_t n) { return {.max_new_tokens = n, .sampling = {.temperature = 0}}; }
 
-  std::filesystem::path folder_;
-  std::shared_ptr<io::Tokenizer const> vocabulary_;
 };
 
 /// Counts steps by stage and stops the work at the n-th.

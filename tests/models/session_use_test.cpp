@@ -2,31 +2,22 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <filesystem>
 #include <thread>
 
-#include "support/tiny_model.hpp"
+#include "support/with_vocabulary.hpp"
 
 namespace session_use_test {
 using namespace mgm;
 using namespace mgm::models;
 
 template <class Device>
-class SessionUse : public ::testing::Test {
+class SessionUse : public support::WithVocabulary {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("mgm_session_use_" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-    vocabulary_ = support::byte_vocabulary(folder_.string());
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   MiniGemini<float, Device> model(Context<Device>& ctx) const {
     auto m = support::tiny_model<float>(ctx);
     m.vocabulary = vocabulary_;
     return m;
   }
-  std::filesystem::path folder_;
-  std::shared_ptr<io::Tokenizer const> vocabulary_;
   io::Image picture_ = support::test_picture(33, 22);
   AskOptions greedy_{.max_new_tokens = 6, .sampling = {.temperature = 0}};
 };

@@ -27,13 +27,18 @@ inline bool full_suite() { return std::getenv("MGM_TEST_FULL") != nullptr; }
 class BitsSeen {
  public:
   static void add(void const* data, std::size_t bytes) {
+    if (!asked()) return;
     for (std::size_t i = 0; i < bytes; ++i) state() = (state() ^ static_cast<unsigned char const*>(data)[i]) * 1099511628211u;  // FNV-1a
   }
   static void print() {
-    if (std::getenv("MGM_TEST_BITS") != nullptr) std::printf("bits %016llx\n", static_cast<unsigned long long>(state()));
+    if (asked()) std::printf("bits %016llx\n", static_cast<unsigned long long>(state()));
   }
 
  private:
+  static bool asked() {
+    static bool const is_set = std::getenv("MGM_TEST_BITS") != nullptr;
+    return is_set;
+  }
   static std::uint64_t& state() {
     static std::uint64_t value = 14695981039346656037u;
     return value;

@@ -11,8 +11,8 @@
 #include <mgm/models/convnext.hpp>
 #include <mgm/models/decoder.hpp>
 #include <mgm/models/device_pixels.hpp>
+#include <mgm/models/generation_defaults.hpp>
 #include <mgm/models/part.hpp>
-#include <mgm/models/preprocessing.hpp>
 #include <mgm/models/projector.hpp>
 #include <mgm/models/prompt.hpp>
 #include <mgm/nn/patch_info_mining.hpp>

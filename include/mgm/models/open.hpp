@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <mgm/io/scan.hpp>
+#include <mgm/models/preprocessing.hpp>
 #include <mgm/models/towers.hpp>
 
 namespace mgm::inline v0::models {

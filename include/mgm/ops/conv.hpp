@@ -92,7 +92,7 @@ void conv(Context<Dev>& ctx, std::type_identity_t<MapSource<T, Dev>> const& x, W
   check_shape("conv: weight", w, out.extent(1), Size{window.side} * window.side * channels);
   check_shape("conv: out", out, window.out_rows * window.out_cols, w.extent(0));
   detail::check_epilogue("conv", e, out.extent(0), out.extent(1));
-  require<ArgumentError>(e.norm.rows.data() == nullptr, "conv: norm: a norm is folded into plain products alone");
+  kernels::check_no_norm("conv", e);
   if constexpr (std::same_as<Dev, Cpu>) cpu::conv<T>(ctx.executor(), x, window, w, e, out);
   else detail::conv<T, TOut, Dev>(ctx, x, window, w, e, out);
 }

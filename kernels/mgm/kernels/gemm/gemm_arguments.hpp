@@ -31,7 +31,7 @@ void check_epilogue(std::string_view what, Epilogue<T, Dev> const& e, View<TOut,
     floats("norm.rows", e.norm.rows, out.extent(0), 2), floats("norm.columns", e.norm.columns, 2, out.extent(1));
 }
 /// An epilogue without a folded norm, whose rows and columns are those of one plain product.
-template <Real T, KernelDevice Dev>
+template <Real T, Device Dev>
 void check_no_norm(std::string_view what, Epilogue<T, Dev> const& e) {
   require<ArgumentError>(e.norm.rows.data() == nullptr && e.norm.columns.data() == nullptr, what,
                          ": norm: a norm is folded into plain products alone");
